@@ -80,3 +80,32 @@ func (p Profile) target(f Format) Format {
 	}
 	return p.Formats[0]
 }
+
+// attestations are the treatments that leave an acceptable image.
+func (p Profile) attestations() []Attestations {
+	if len(p.Attestations) == 0 {
+		return []Attestations{AttestationsKeep, AttestationsReferrers, AttestationsDrop}
+	}
+	return p.Attestations
+}
+
+// accepts reports whether layers of format f may have compression c.
+func (p Profile) accepts(f Format, c Compression) bool {
+	if len(p.Compressions) > 0 && !slices.Contains(p.Compressions, c) {
+		return false
+	}
+	return MediaType{Format: f, Kind: KindLayer, Compression: c}.Standard()
+}
+
+// compression is what a layer of compression c has in format f.
+func (p Profile) compression(f Format, c Compression) Compression {
+	if p.accepts(f, c) {
+		return c
+	}
+	for _, other := range p.Compressions {
+		if p.accepts(f, other) {
+			return other
+		}
+	}
+	return Gzip
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format/internal/jsontree"
+)
+
+// imageConfig is what of an image's config matters here.
+type imageConfig struct {
+	ocispec.Platform
+	RootFS struct {
+		DiffIDs []digest.Digest `json:"diff_ids"`
+	} `json:"rootfs"`
+	Config struct {
+		Healthcheck json.RawMessage `json:"Healthcheck"`
+	} `json:"config"`
+
+	body []byte
+}
+
+// newConfig is a config that replaces another, because annotations became labels.
+type newConfig struct {
+	body []byte
+	desc ocispec.Descriptor
+}
+
+// readConfig reads the config of the manifest d, once.
+func (c *conversion) readConfig(ctx context.Context, d *document) (*imageConfig, error) {
+	key := docKey{d.config.Digest, d.config.MediaType}
+	cfg, ok := c.configs[key]
+	if !ok {
+		body, err := readVerified(ctx, c.src, d.config.Descriptor, maxConfigSize)
+		if err != nil {
+			return nil, at("read", d.path+"/config", d.config.Descriptor, err)
+		}
+		cfg = &imageConfig{body: body}
+		if err := json.Unmarshal(body, cfg); err != nil {
+			return nil, at("read", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: it is no image config: %w", ErrCorrupt, err))
+		}
+		c.configs[key] = cfg
+	}
+	if have, want := len(d.layers), len(cfg.RootFS.DiffIDs); d.isImageConfig() && !d.isArtifact() && have != want {
+		return nil, &Error{Op: "read", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: it has %d layers, but its config has %d diff_ids", ErrCorrupt, have, want)}
+	}
+	return cfg, nil
+}
+
+// platformOf returns the platform that the config of d names, nil if none.
+func (c *conversion) platformOf(ctx context.Context, d *document) (*ocispec.Platform, error) {
+	if !d.isImageConfig() {
+		return nil, nil
+	}
+	cfg, err := c.readConfig(ctx, d)
+	if err != nil || cfg.OS == "" || cfg.Architecture == "" {
+		return nil, err
+	}
+	p := cfg.Platform
+	return &p, nil
+}
+
+// labelled writes the annotations of the manifest d into its config, and
+// returns those that a label in the way kept out.
+func (c *conversion) labelled(ctx context.Context, d *document, annotations []*jsontree.Item) (*newConfig, []*jsontree.Item, error) {
+	cfg, err := c.readConfig(ctx, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := jsontree.Parse(cfg.body)
+	if err != nil {
+		return nil, nil, at("convert", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: %w", ErrAmbiguous, err))
+	}
+	labels := tree.Object(tree.Object(tree.Root, "config"), "Labels")
+	var left []*jsontree.Item
+	changed := false
+	for _, it := range annotations {
+		value, _ := it.Value.Text()
+		if have := labels.Get(it.Name); have != nil {
+			if text, _ := have.Text(); text != value {
+				left = append(left, it)
+			}
+			continue
+		}
+		tree.Insert(labels, "", jsontree.Member{Name: it.Name, Value: value})
+		changed = true
+	}
+	if !changed {
+		return nil, left, nil
+	}
+	n := &newConfig{body: tree.Bytes(), desc: d.config.Descriptor}
+	n.desc.Digest, n.desc.Size = digest.FromBytes(n.body), int64(len(n.body))
+	return n, left, nil
+}
+
+// healthcheck notes what a runtime that follows OCI alone does not do.
+func (c *conversion) healthcheck(ctx context.Context, d *document) error {
+	if !d.isImageConfig() {
+		return nil
+	}
+	cfg, err := c.readConfig(ctx, d)
+	if err != nil {
+		return err
+	}
+	if h := cfg.Config.Healthcheck; len(h) > 0 && string(h) != "null" {
+		c.note(ruleHealthcheck, d.path+"/config/config/Healthcheck", "the health check is kept, but OCI does not define it: runtimes that follow OCI alone ignore it")
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Check says what p does not accept in the image at root. It reads documents,
+// and configs where a rule needs them, and changes nothing. The error is for
+// what cannot be read at all, or must not be; what merely does not conform is
+// in the report.
+func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p Profile) (*Report, error) {
+	c := newConversion(src, p, Options{})
+	c.checking = true
+	if err := c.plan(ctx, root); err != nil {
+		return nil, withOp("check", err)
+	}
+	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(c.findings), Notes: orEmpty(c.notes)}, nil
+}
+
+// Convert makes the image at root acceptable to p, in s: it reads the
+// documents, decides, and only then recompresses layers and writes documents,
+// children before parents. What needs no change is not written, and root comes
+// back as it is when nothing does.
+//
+// Configs and layers keep their bytes except where [Options] or the profile
+// say otherwise. When Convert fails, s has no document more than before; a
+// recompressed layer may be there, whole.
+//
+// Convert is safe for concurrent use, and stops soon after ctx is done. Errors
+// are of type [*Error].
+func Convert(ctx context.Context, s Store, root ocispec.Descriptor, p Profile, o Options) (*Result, error) {
+	c := newConversion(s, p, o)
+	c.store = s
+	if err := c.run(ctx, root); err != nil {
+		return nil, withOp("convert", err)
+	}
+	return &Result{
+		Source:    root,
+		Root:      c.result,
+		Referrers: orEmpty(c.referrers),
+		Changes:   orEmpty(c.changes),
+		Losses:    orEmpty(c.losses),
+		Notes:     orEmpty(c.notes),
+	}, nil
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// conversion is the state of one Check or Convert. Planning works on the
+// parsed documents and writes nothing; building fills in what depends on
+// results (digests of children) and writes.
+type conversion struct {
+	record
+	src      content.Provider
+	store    content.Ingester // nil when checking
+	profile  Profile
+	opts     Options
+	checking bool
+
+	graph   *graph
+	target  Format
+	attests Attestations
+	configs map[docKey]*imageConfig
+	plans   map[*document]*plan
+	indexes map[*document]*indexPlan
+	classes map[*document]class
+	jobs    []*layerJob
+	top     *indexPlan // of the root, nil when that is a manifest
+	only    *document  // the manifest that becomes the root in place of top
+	leaving []*entry   // attestations that become referrers
+
+	result    ocispec.Descriptor
+	referrers []ocispec.Descriptor
+}
+
+// plan is what becomes of one document.
+type plan struct {
+	doc    *document
+	typ    MediaType
+	edited bool
+	what   []string // done to it, in words
+	layers []layerPatch
+	config *newConfig
+	blobs  []embedded
+	built  bool
+	result ocispec.Descriptor
+}
+
+// did records that the document is edited, and how.
+func (p *plan) did(what string) {
+	p.edited = true
+	if !slices.Contains(p.what, what) {
+		p.what = append(p.what, what)
+	}
+}
+
+func newConversion(src content.Provider, p Profile, o Options) *conversion {
+	return &conversion{
+		src: src, profile: p, opts: o,
+		configs: map[docKey]*imageConfig{},
+		plans:   map[*document]*plan{},
+		indexes: map[*document]*indexPlan{},
+		classes: map[*document]class{},
+	}
+}
+
+// refuse is for what no conversion mends. A check reports it and goes on.
+func (c *conversion) refuse(rule Rule, path string, desc ocispec.Descriptor, err error) error {
+	if c.checking {
+		c.findings = append(c.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: err.Error()})
+		return nil
+	}
+	return at("convert", path, desc, err)
+}
+
+func (c *conversion) run(ctx context.Context, root ocispec.Descriptor) error {
+	if err := c.validate(); err != nil {
+		return &Error{Op: "convert", Desc: root, Err: err}
+	}
+	if err := c.plan(ctx, root); err != nil {
+		return err
+	}
+	if len(c.losses) > 0 && c.opts.OnLoss == OnLossFail {
+		return c.lossy(root)
+	}
+	if err := c.runJobs(ctx); err != nil {
+		return err
+	}
+	return c.build(ctx)
+}
+
+// lossy is the error that lists what would be lost.
+func (c *conversion) lossy(root ocispec.Descriptor) error {
+	var lines []string
+	for _, l := range c.losses {
+		lines = append(lines, fmt.Sprintf("%s at %s", l.What, orRoot(l.Path)))
+	}
+	first := c.losses[0]
+	text := strings.Join(lines[:min(len(lines), 3)], "; ")
+	if n := len(lines) - 3; n > 0 {
+		text += fmt.Sprintf("; and %d more", n)
+	}
+	return &Error{Op: "convert", Path: first.Path, Desc: root, Err: &LossError{Losses: c.losses, text: text}}
+}
+
+// LossError is [ErrLossy] with what would have been lost.
+type LossError struct {
+	Losses []Loss
+	text   string
+}
+
+// Error names the first few losses.
+func (e *LossError) Error() string { return ErrLossy.Error() + ": " + e.text }
+
+// Unwrap returns [ErrLossy].
+func (e *LossError) Unwrap() error { return ErrLossy }
+
+func orRoot(path string) string {
+	if path == "" {
+		return "/"
+	}
+	return path
+}
+
+// validate refuses options that contradict one another or the profile.
+func (c *conversion) validate() error {
+	o := c.opts
+	if o.Single && o.Index {
+		return fmt.Errorf("%w: a single manifest and an index are asked for at once", ErrNotFixable)
+	}
+	if o.Index && c.profile.NoIndex {
+		return fmt.Errorf("%w: %s accepts no index", ErrNotFixable, c.profile.Name)
+	}
+	if a := o.Attestations; a != "" && !slices.Contains(c.profile.attestations(), a) {
+		return fmt.Errorf("%w: %s cannot %s attestations; choose one of %s", ErrNotFixable, c.profile.Name, a, joinWords(c.profile.attestations()))
+	}
+	if o.Attestations == AttestationsReferrers && o.NoReferrers {
+		return fmt.Errorf("%w: the destination holds no referrers; drop the attestations, or write to a registry or an OCI layout", ErrNotFixable)
+	}
+	if o.Compression != "" && !c.profile.accepts(c.profile.target(""), o.Compression) {
+		return fmt.Errorf("%w: %s has no layers with compression %s", ErrNoEquivalent, c.profile.Name, o.Compression)
+	}
+	return nil
+}
+
+// plan reads the image and decides what to do.
+func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
+	g, err := load(ctx, c.src, root, c.opts.Concurrency)
+	if err != nil {
+		return err
+	}
+	c.graph = g
+	c.target = c.profile.target(g.root.typ.Format)
+	if g.root.typ.Kind == KindIndex {
+		return c.planRootIndex(ctx)
+	}
+	if c.target == Docker && g.root.isArtifact() {
+		return c.refuse(ruleArtifact, "", root, fmt.Errorf("%w: %s is no image, and a Docker manifest holds nothing else", ErrNotFixable, g.root.artifactName()))
+	}
+	if err := c.selectRoot(ctx, g.root); err != nil {
+		return err
+	}
+	return c.planManifest(ctx, g.root)
+}
+
+// build writes what was planned: images, then what points at images, then
+// indexes.
+func (c *conversion) build(ctx context.Context) error {
+	var err error
+	switch {
+	case c.top == nil:
+		c.result, err = c.buildManifest(ctx, c.graph.root)
+	case c.only != nil:
+		if err = c.buildImages(ctx, c.top); err == nil {
+			c.result = c.plans[c.only].result
+		}
+	default:
+		c.result, err = c.buildIndex(ctx, c.top)
+	}
+	if err == nil && c.opts.Index && c.top == nil {
+		c.result, err = c.wrap(ctx)
+	}
+	return err
+}
+
+// joinWords lists words for a person.
+func joinWords[T ~string](words []T) string {
+	var all []string
+	for _, w := range words {
+		all = append(all, string(w))
+	}
+	return strings.Join(all, ", ")
+}

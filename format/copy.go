@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// defaultCopies is how many blobs are moved at once. Ten was the fastest of
+// the numbers measured between two registries.
+const defaultCopies = 10
+
+// Copy copies root and everything below it into dst: blobs, then documents,
+// children before parents, the root last. Content that dst has is not moved.
+// Foreign layers stay where they are unless [CopyOptions] says how to get
+// them. Layers are compared with their media type's compression as they pass;
+// their digests are compared by dst.
+//
+// When Copy fails the root is not written. Errors are of type [*Error].
+func Copy(ctx context.Context, dst content.Ingester, src content.Provider, root ocispec.Descriptor, o CopyOptions) error {
+	if o.Concurrency <= 0 {
+		o.Concurrency = defaultCopies
+	}
+	c := &copier{dst: dst, src: src, opts: o, seen: map[digest.Digest]bool{}, heights: map[*document]int{}}
+	for _, desc := range append([]ocispec.Descriptor{root}, o.Referrers...) {
+		g, err := load(ctx, src, desc, o.Concurrency)
+		if err != nil {
+			return withOp("copy", err)
+		}
+		c.roots = append(c.roots, g.root)
+		c.collect(g.root)
+	}
+	if err := c.copyBlobs(ctx); err != nil {
+		return withOp("copy", err)
+	}
+	return withOp("copy", c.copyDocuments(ctx))
+}
+
+// copier is the state of one Copy.
+type copier struct {
+	dst     content.Ingester
+	src     content.Provider
+	opts    CopyOptions
+	roots   []*document // the image's, then its referrers'
+	blobs   []blob
+	levels  [][]*document // by height: manifests, their indexes, …
+	seen    map[digest.Digest]bool
+	heights map[*document]int
+}
+
+type blob struct {
+	*descriptor
+	path string
+}
+
+// collect lists what is below d, each digest once, and returns d's height.
+func (c *copier) collect(d *document) int {
+	if h, ok := c.heights[d]; ok {
+		return h
+	}
+	height := 0
+	for _, l := range append([]*descriptor{d.config}, d.layers...) {
+		if l != nil {
+			c.addBlob(l, d.path)
+		}
+	}
+	for i, m := range d.manifests {
+		if child := d.children[i]; child != nil {
+			height = max(height, c.collect(child)+1)
+		} else {
+			c.addBlob(m, d.path)
+		}
+	}
+	c.heights[d] = height
+	for len(c.levels) <= height {
+		c.levels = append(c.levels, nil)
+	}
+	c.levels[height] = append(c.levels[height], d)
+	return height
+}
+
+func (c *copier) addBlob(l *descriptor, parent string) {
+	if !c.seen[l.Digest] {
+		c.seen[l.Digest] = true
+		c.blobs = append(c.blobs, blob{l, parent + "/" + l.field})
+	}
+}
+
+func (c *copier) copyBlobs(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.opts.Concurrency)
+	for _, b := range c.blobs {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return at("copy", b.path, b.Descriptor, c.copyBlob(ctx, b))
+		})
+	}
+	return group.Wait()
+}
+
+// copyBlob moves one blob in the best way that the destination has.
+func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
+	desc := plain(b.Descriptor)
+	if b.typ.Foreign && c.opts.Foreign == nil {
+		reporter(c.opts.Progress, ActionSkip, b.path, desc)(0, true, nil)
+		return nil
+	}
+	var done atomic.Int64
+	report := reporter(c.opts.Progress, ActionCopy, b.path, desc)
+	action := ActionCopy
+	defer func() {
+		reporter(c.opts.Progress, action, b.path, desc)(done.Load(), true, err)
+	}()
+	progress := func(n int64) {
+		done.Store(n)
+		report(n, false, nil)
+	}
+	if b.typ.Foreign {
+		return c.copyForeign(ctx, b, progress)
+	}
+	src := checked{c.src, b.typ}
+	if better, ok := c.dst.(BlobCopier); ok {
+		action, err = better.CopyBlob(ctx, src, desc, progress)
+		return err
+	}
+	w, err := openWriter(ctx, c.dst, desc)
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		action = ActionExists
+		return nil
+	}
+	ra, err := src.ReaderAt(ctx, desc)
+	if err != nil {
+		w.abort(ctx)
+		return err
+	}
+	defer ra.Close()
+	return pour(ctx, w, io.NewSectionReader(ra, 0, desc.Size), desc, progress)
+}
+
+// copyForeign gets a foreign layer from where its URLs say.
+func (c *copier) copyForeign(ctx context.Context, b blob, progress func(int64)) error {
+	desc := plain(b.Descriptor)
+	w, err := openWriter(ctx, c.dst, desc)
+	if err != nil || w == nil {
+		return err
+	}
+	r, err := c.opts.Foreign(ctx, b.Descriptor)
+	if err != nil {
+		w.abort(ctx)
+		return err
+	}
+	defer r.Close()
+	return pour(ctx, w, r, desc, progress)
+}
+
+// pour writes all of r to w and commits it.
+func pour(ctx context.Context, w *writer, r io.Reader, desc ocispec.Descriptor, progress func(int64)) error {
+	report := func(done int64, _ bool, _ error) { progress(done) }
+	in := newPassage(ctx, io.LimitReader(r, desc.Size+1), desc, report)
+	if _, err := io.CopyBuffer(writerOnly{w}, in, make([]byte, copyBuffer)); err != nil {
+		w.abort(ctx)
+		return err
+	}
+	if in.done != desc.Size {
+		w.abort(ctx)
+		return fmt.Errorf("%w: its descriptor says %d bytes, but it has %s", ErrCorrupt, desc.Size, sizeSeen(in.done, desc.Size))
+	}
+	if err := in.finish(); err != nil {
+		w.abort(ctx)
+		return err
+	}
+	return w.commit(ctx, desc)
+}
+
+func sizeSeen(done, want int64) string {
+	if done > want {
+		return "more"
+	}
+	return fmt.Sprint(done)
+}
+
+// copyDocuments writes the documents, those of one height at once, and the
+// root of the image last.
+func (c *copier) copyDocuments(ctx context.Context) error {
+	root := c.roots[0]
+	for _, level := range c.levels {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(c.opts.Concurrency)
+		for _, d := range level {
+			if d == root {
+				continue
+			}
+			group.Go(func() error {
+				return at("copy", d.path, d.desc, writeBlob(ctx, c.dst, documentDescriptor(d), d.body))
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	desc := documentDescriptor(root)
+	if c.opts.Root != nil {
+		return at("copy", "", desc, c.opts.Root(ctx, desc, root.body))
+	}
+	return at("copy", "", desc, writeBlob(ctx, c.dst, desc, root.body))
+}
+
+// documentDescriptor says what a document is, and of an artifact what kind.
+func documentDescriptor(d *document) ocispec.Descriptor {
+	desc := plain(d.desc)
+	desc.ArtifactType = d.artifactType
+	return desc
+}
+
+// checked is a Provider that compares the first bytes of a layer with what its
+// media type says they are.
+type checked struct {
+	content.Provider
+	typ MediaType
+}
+
+func (c checked) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	ra, err := c.Provider.ReaderAt(ctx, desc)
+	if err != nil || c.typ.Kind != KindLayer {
+		return ra, err
+	}
+	return &checkedReaderAt{ReaderAt: ra, typ: c.typ}, nil
+}
+
+type checkedReaderAt struct {
+	content.ReaderAt
+	typ MediaType
+}
+
+func (r *checkedReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, off)
+	if off == 0 && n >= magicSize && (err == nil || errors.Is(err, io.EOF)) {
+		if bad := checkMagic(p[:n], r.typ); bad != nil {
+			return 0, bad
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// layerJob is one layer to be read through: recompressed, or only verified.
+type layerJob struct {
+	path   string
+	from   ocispec.Descriptor
+	typ    MediaType
+	to     MediaType
+	diffID digest.Digest
+	result ocispec.Descriptor
+}
+
+// recompresses reports whether the job makes another blob.
+func (j *layerJob) recompresses() bool { return j.typ.Compression != j.to.Compression }
+
+// orderJob returns the job for a layer, the same one wherever the layer is
+// met again with the same wish.
+func (c *conversion) orderJob(ctx context.Context, p *plan, l *descriptor, i int, to MediaType) (*layerJob, error) {
+	j := &layerJob{path: p.doc.path + "/" + l.field, from: plain(l.Descriptor), typ: l.typ, to: to}
+	if p.doc.isImageConfig() && !p.doc.isArtifact() {
+		cfg, err := c.readConfig(ctx, p.doc)
+		if err != nil {
+			return nil, err
+		}
+		j.diffID = cfg.RootFS.DiffIDs[i]
+	}
+	for _, known := range c.jobs {
+		if known.from.Digest != j.from.Digest || known.typ.Compression != j.typ.Compression || known.to.Compression != to.Compression {
+			continue
+		}
+		if known.diffID != j.diffID {
+			return nil, &Error{Op: "convert", Path: j.path, Desc: j.from, Err: fmt.Errorf("%w: its config gives it the diff ID %s, another's %s", ErrCorrupt, j.diffID, known.diffID)}
+		}
+		return known, nil
+	}
+	c.jobs = append(c.jobs, j)
+	return j, nil
+}
+
+// staleAnnotations describe the compressed bytes of a layer: tables of
+// contents of eStargz and zstd:chunked.
+var staleAnnotations = []string{"containerd.io/snapshot/stargz/", "io.containers.estargz.", "io.containers.zstd-chunked."}
+
+// orderRecompression has a layer recompressed before the manifest is written.
+func (c *conversion) orderRecompression(ctx context.Context, p *plan, l *descriptor, i int, to MediaType) error {
+	if c.checking {
+		return nil
+	}
+	j, err := c.orderJob(ctx, p, l, i, to)
+	if err != nil {
+		return err
+	}
+	p.layers = append(p.layers, layerPatch{at: l, job: j})
+	p.did(fmt.Sprintf("recompressed %s to %s", l.typ.Compression, to.Compression))
+	l.node.Remove("data")
+	annotations := l.node.Get("annotations")
+	if annotations == nil {
+		return nil
+	}
+	for _, it := range annotations.Items() {
+		for _, prefix := range staleAnnotations {
+			if strings.HasPrefix(it.Name, prefix) {
+				value, _ := it.Value.Text()
+				c.lose(ruleStaleMetadata, j.path+"/annotations/"+pointer(it.Name), fmt.Sprintf("annotation %q", it.Name), value, "it describes bytes that are recompressed")
+				annotations.Remove(it.Name)
+			}
+		}
+	}
+	if len(annotations.Items()) == 0 {
+		l.node.Remove("annotations")
+	}
+	return nil
+}
+
+// orderVerification has a layer that keeps its bytes read through, if the
+// caller wants that.
+func (c *conversion) orderVerification(ctx context.Context, p *plan, l *descriptor, i int) error {
+	if c.checking || !c.opts.Verify || l.typ.Foreign {
+		return nil
+	}
+	_, err := c.orderJob(ctx, p, l, i, l.typ)
+	return err
+}
+
+// defaultRecompressions is how many layers are recompressed at once. Each
+// uses all cores while it compresses; a second one fills the gaps.
+const defaultRecompressions = 2
+
+// runJobs reads all layers through that have to be.
+func (c *conversion) runJobs(ctx context.Context) error {
+	if len(c.jobs) == 0 {
+		return nil
+	}
+	limit := c.opts.Concurrency
+	if limit <= 0 {
+		limit = defaultRecompressions
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(limit)
+	for _, j := range c.jobs {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return context.Cause(ctx)
+			}
+			return at("convert", j.path, j.from, c.runJob(ctx, j))
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, j := range c.jobs {
+		if j.recompresses() {
+			c.changes = append(c.changes, Change{
+				Path: j.path, From: j.from, To: j.result,
+				What: fmt.Sprintf("recompressed %s to %s", j.typ.Compression, j.to.Compression),
+			})
+		}
+	}
+	return nil
+}
