@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Versions of the tools of `make lint`. What the tests run is pinned in
+# integration/tools/go.mod and integration/tools/dockerd/go.mod.
+GOLANGCI_LINT := v2.15.0
+GOFUMPT       := v0.12.0
+GOVULNCHECK   := v1.9.0
+
+# How long `make fuzz` gives each fuzz target.
+FUZZTIME ?= 20s
+
+# Where `make install` puts things: the Docker CLI's plugin folder, and a folder on PATH.
+DOCKER_CONFIG ?= $(HOME)/.docker
+BINDIR        ?= $(HOME)/.local/bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GO      ?= go
+
+# The packages that the race detector runs over: all but those that only drive other programs.
+LIBRARIES = $(shell $(GO) list ./... | grep -v /integration)
+PRODUCT   = bin/manifest-format bin/docker-manifestformat
+LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint fuzz bench demo docs install clean tools $(PRODUCT)
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: $(PRODUCT) ## Build bin/manifest-format and bin/docker-manifestformat: one program, two names
+
+bin/manifest-format:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cli-plugin
+
+bin/docker-manifestformat: bin/manifest-format
+	ln -f $< $@
+
+test: tools ## Set up everything and run every test, with every engine
+	.ci/packages gcc libc6-dev
+	$(GO) test -race $(LIBRARIES)
+	$(GO) test -timeout 30m ./integration/...
+
+lint: $(LINTERS) ## Run go vet, golangci-lint, gofumpt and govulncheck
+	$(GO) vet ./...
+	bin/golangci-lint run --config .ci/golangci.yaml ./...
+	@bad=$$(bin/gofumpt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; }
+	.ci/vulncheck bin/govulncheck ./...
+
+bin/golangci-lint: Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@touch $@
+
+bin/gofumpt: Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
+	@touch $@
+
+bin/govulncheck: Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	@touch $@
+
+fuzz: ## Run every fuzz target for FUZZTIME (20s)
+	.ci/fuzz $(FUZZTIME)
+
+bench: build tools ## Run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+demo: build tools ## Build an image, convert it in a registry, show both; nothing stays
+	$(GO) run ./integration/demo
+
+docs: ## Write the reference of the command line anew
+	$(GO) generate ./cli-plugin/...
+
+install: build ## Install for this user: the Docker plugin and manifest-format
+	install -D bin/docker-manifestformat $(DESTDIR)$(DOCKER_CONFIG)/cli-plugins/docker-manifestformat
+	install -D bin/manifest-format $(DESTDIR)$(BINDIR)/manifest-format
+
+tools: ## Build or unpack the engines and clients that the tests run, into bin/
+	.ci/tools
+
+clean: ## Delete what make made here, and nothing else
+	rm -f $(PRODUCT) $(LINTERS) $$([ ! -f bin/.made ] || sed 's,^,bin/,' bin/.made) bin/.made
+	[ ! -d bin ] || rmdir --ignore-fail-on-non-empty bin

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package engines
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Build says what BuildKit is to build and where the result goes.
+//
+// A Dockerfile that starts `FROM scratch` and only copies needs no network, no
+// runc, and no emulator for other platforms.
+type Build struct {
+	// Context holds the files of the build context, with a Dockerfile.
+	Context fs.FS
+	// Platforms to build for, as `linux/arm64`. With none, the machine's own.
+	Platforms []string
+	// Options of the Dockerfile frontend, as `attest:provenance=mode=max` or `build-arg:X=1`.
+	Options []string
+	// Output is what `buildctl build --output` takes: see [Push].
+	Output string
+}
+
+// Push is an output of a build: an image pushed over plain HTTP to ref, with
+// attributes as BuildKit's image exporter takes them, such as
+// `oci-mediatypes=true`.
+func Push(ref string, attributes ...string) string {
+	return strings.Join(append([]string{"type=image,name=" + ref + ",push=true,registry.insecure=true"}, attributes...), ",")
+}
+
+// Built is what the exporter answered.
+type Built struct {
+	// Digest of the image: of its index, where it has one.
+	Digest string
+	// Response holds all that it answered, `containerimage.descriptor` among it.
+	Response map[string]json.RawMessage
+}
+
+// Build builds an image. It fails the test with BuildKit's progress when it cannot.
+func (bk *Buildkitd) Build(tb TB, b Build) Built {
+	tb.Helper()
+	dir := tb.TempDir()
+	files := filepath.Join(dir, "context")
+	if err := os.CopyFS(files, b.Context); err != nil {
+		tb.Fatalf("build: %v", err)
+	}
+	answer := filepath.Join(dir, "metadata.json")
+	args := []string{
+		"--addr", bk.Addr, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
+		"--local", "context=" + files, "--local", "dockerfile=" + files,
+		"--metadata-file", answer, "--output", b.Output,
+	}
+	if len(b.Platforms) > 0 {
+		args = append(args, "--opt", "platform="+strings.Join(b.Platforms, ","))
+	}
+	for _, option := range b.Options {
+		args = append(args, "--opt", option)
+	}
+	NewHome(tb).Run(tb, "buildctl", args...)
+
+	var built Built
+	document, err := os.ReadFile(answer)
+	if err == nil {
+		err = json.Unmarshal(document, &built.Response)
+	}
+	if value, ok := built.Response["containerimage.digest"]; ok && err == nil {
+		err = json.Unmarshal(value, &built.Digest)
+	}
+	if err != nil {
+		tb.Fatalf("build: BuildKit's answer: %v", err)
+	}
+	return built
+}
