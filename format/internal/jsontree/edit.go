@@ -86,7 +86,9 @@ func (v *Value) setItems(items []*Item) {
 	}
 	if len(items) == 0 {
 		v.first, v.tail = nil, nil
+		return
 	}
+	v.items[len(items)-1].trail = nil // the white space before the bracket is tail
 }
 
 func firstByte(b []byte) *byte {
