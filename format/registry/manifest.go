@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/manifest-format/manifest-format/format"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// maxPages bounds a list that a registry would go on for ever.
+const maxPages = 10_000
+
+// PutRoot puts a manifest or an index under each of refs, tags or its own
+// digest, and by digest if there is none. The registry refuses it if something
+// that it names is not there. A manifest with a subject becomes one of its
+// referrers, through the tag schema if the registry has no referrers API;
+// writers of one process do not lose one another's. Idempotent.
+func (r *Repository) PutRoot(ctx context.Context, desc ocispec.Descriptor, body []byte, refs ...string) error {
+	name := r.named(desc.Digest.String())
+	if err := desc.Digest.Validate(); err != nil {
+		return &Error{Ref: r.Name(), Text: fmt.Sprintf("%q is no digest", desc.Digest), class: errdefs.ErrInvalidArgument, cause: err}
+	}
+	if int64(len(body)) != desc.Size {
+		return r.corrupt(name, "the content is %d bytes, not %d", len(body), desc.Size)
+	}
+	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
+		return r.corrupt(name, "the content's digest is %s", got)
+	}
+	if desc.Size > maxDocument {
+		return &Error{Ref: name, Text: fmt.Sprintf("larger than %d bytes", maxDocument), class: format.ErrTooLarge}
+	}
+	defer lockSubject(r.Name(), body)()
+	if len(refs) == 0 {
+		refs = []string{desc.Digest.String()}
+	}
+	for _, ref := range refs {
+		if ref != desc.Digest.String() && !r.isTag(ref) {
+			return &Error{Ref: r.Name(), Text: fmt.Sprintf("%q is no tag", ref), class: errdefs.ErrInvalidArgument}
+		}
+	}
+	for _, ref := range refs {
+		if err := r.oras.PushReference(ctx, desc, bytes.NewReader(body), ref); err != nil {
+			return r.fail(r.named(ref), "repository", err)
+		}
+	}
+	return nil
+}
+
+// subjects has a lock per subject that this process writes referrers of, so
+// that two Repositories do not both add to the index that each has read.
+var subjects sync.Map // string to *sync.Mutex
+
+// lockSubject locks the subject of a document, if it has one, and returns what
+// unlocks it.
+func lockSubject(name string, body []byte) (unlock func()) {
+	var doc struct {
+		Subject *struct {
+			Digest digest.Digest `json:"digest"`
+		} `json:"subject"`
+	}
+	if json.Unmarshal(body, &doc) != nil || doc.Subject == nil {
+		return func() {}
+	}
+	lock, _ := subjects.LoadOrStore(name+"@"+doc.Subject.Digest.String(), new(sync.Mutex))
+	mu := lock.(*sync.Mutex)
+	mu.Lock()
+	return mu.Unlock
+}
+
+// Referrers returns the manifests whose subject is desc, from the referrers
+// API or else the tag schema; none is no error.
+func (r *Repository) Referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	var all []ocispec.Descriptor
+	err := r.oras.Referrers(ctx, desc, "", func(page []ocispec.Descriptor) error {
+		all = append(all, page...)
+		return nil
+	})
+	if err != nil {
+		return nil, r.fail(r.named(desc.Digest.String()), "repository", err)
+	}
+	return all, nil
+}
+
+// Tags returns the repository's tags in the registry's order.
+func (r *Repository) Tags(ctx context.Context) ([]string, error) {
+	var all []string
+	err := r.oras.Tags(ctx, "", func(page []string) error {
+		all = append(all, page...)
+		return nil
+	})
+	if err != nil {
+		return nil, r.fail(r.Name(), "repository", err)
+	}
+	return all, nil
+}
