@@ -13,8 +13,10 @@ FUZZTIME ?= 20s
 DOCKER_CONFIG ?= $(HOME)/.docker
 BINDIR        ?= $(HOME)/.local/bin
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-GO      ?= go
+GO ?= go
+
+# The version is the commit's, where there is a git repository to ask.
+STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true || echo -buildvcs=false)
 
 # The packages that the race detector runs over: all but those that only drive other programs.
 LIBRARIES = $(shell $(GO) list ./... | grep -v /integration)
@@ -30,7 +32,7 @@ help: ## Say what there is to make
 build: $(PRODUCT) ## Build bin/manifest-format and bin/docker-manifestformat: one program, two names
 
 bin/manifest-format:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cli-plugin
+	CGO_ENABLED=0 $(GO) build -trimpath $(STAMP) -ldflags '-s -w' -o $@ ./cli-plugin
 
 bin/docker-manifestformat: bin/manifest-format
 	ln -f $< $@
@@ -64,7 +66,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 bench: build tools ## Run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-demo: build tools ## Build an image, convert it in a registry, show both; nothing stays
+demo: build ## Build an image, convert it in a registry, show both; nothing stays
+	.ci/tools registry buildkitd buildctl runc
 	$(GO) run ./integration/demo
 
 docs: ## Write the reference of the command line anew
