@@ -101,38 +101,69 @@ func firstByte(b []byte) *byte {
 // Insert adds a member to the object v, right after the one named after, or
 // at the end if there is none of that name.
 func (d *Document) Insert(v *Value, after string, m Member) {
-	indent := d.indentOf(v)
-	it := &Item{Name: m.Name, key: append(quote(m.Name), d.style.colon...), Value: d.build(m.Value, indent), lead: []byte(indent)}
+	lay := d.layoutOf(v)
 	at := len(v.items)
 	for i, sibling := range v.items {
 		if sibling.Name == after {
 			at = i + 1
 		}
 	}
+	it := d.member(m, lay)
 	if len(v.items) == 0 {
-		v.first = it.lead
-		v.tail = []byte(strings.TrimSuffix(indent, d.style.unit))
-	}
-	if n := len(v.items); n > 1 {
-		it.lead = v.items[n-1].lead
+		v.first, v.tail = lay.first(), lay.tail(d.style.unit)
+		it.lead = v.first
 	}
 	v.items = slices.Insert(v.items, at, it)
 }
 
 // Replace makes the value of item it what m says, laid out as the document is.
 func (d *Document) Replace(parent *Value, it *Item, value any) {
-	it.Value = d.build(value, d.indentOf(parent))
+	it.Value = d.build(value, d.layoutOf(parent))
 }
 
-// indentOf returns the white space that stands before each item of v.
-func (d *Document) indentOf(v *Value) string {
-	if len(v.items) > 0 {
-		return string(v.items[len(v.items)-1].lead)
+// layout is the white space between the items of a container.
+type layout string
+
+// multiline reports whether each item stands on a line of its own.
+func (l layout) multiline() bool { return strings.Contains(string(l), "\n") }
+
+// first is what stands before the first item.
+func (l layout) first() []byte {
+	if l.multiline() {
+		return []byte(l)
 	}
-	if d.style.unit == "" {
-		return ""
+	return nil
+}
+
+// tail is what stands after the last item.
+func (l layout) tail(unit string) []byte {
+	if l.multiline() {
+		return []byte(strings.TrimSuffix(string(l), unit))
 	}
-	return "\n" + strings.Repeat(d.style.unit, d.depth(d.Root, v, 1))
+	return nil
+}
+
+// inner is the layout of a container among items of layout l.
+func (l layout) inner(unit string) layout {
+	if l.multiline() {
+		return l + layout(unit)
+	}
+	return l
+}
+
+// layoutOf reads off v how its items are laid out, or, where it has too few,
+// how the rest of the document is.
+func (d *Document) layoutOf(v *Value) layout {
+	switch {
+	case len(v.items) > 1:
+		return layout(v.items[len(v.items)-1].lead)
+	case len(v.items) == 1 && layout(v.first).multiline():
+		return layout(v.first)
+	case len(v.items) == 1 || d.style.unit == "":
+		// On one line, who writes a space after a colon does so after a comma.
+		return layout(d.style.colon[strings.IndexByte(d.style.colon, ':')+1:])
+	}
+	return layout("\n" + strings.Repeat(d.style.unit, d.depth(d.Root, v, 1)))
 }
 
 // depth returns how deep the items of v are, 1 being the root's.
@@ -148,33 +179,43 @@ func (d *Document) depth(in, v *Value, level int) int {
 	return 0
 }
 
-// build makes a value whose container's items stand behind indent.
-func (d *Document) build(value any, indent string) *Value {
-	inner := indent
-	if indent != "" && d.style.unit != "" {
-		inner += d.style.unit
-	}
+// member makes an item that is not the first of its object.
+func (d *Document) member(m Member, lay layout) *Item {
+	return &Item{Name: m.Name, key: append(quote(m.Name), d.style.colon...), Value: d.build(m.Value, lay), lead: []byte(lay)}
+}
+
+// build makes a value that stands among items of layout lay.
+func (d *Document) build(value any, lay layout) *Value {
 	switch x := value.(type) {
 	case string:
 		return &Value{kind: '"', raw: quote(x)}
 	case int64:
 		return &Value{kind: '0', raw: strconv.AppendInt(nil, x, 10)}
 	case []string:
-		v := &Value{kind: '[', first: []byte(inner), tail: []byte(indent)}
+		inner := lay.inner(d.style.unit)
+		var items []*Item
 		for _, s := range x {
-			v.items = append(v.items, &Item{Value: d.build(s, inner), lead: []byte(inner)})
+			items = append(items, &Item{Value: d.build(s, inner), lead: []byte(inner)})
 		}
-		return v
+		return d.container('[', items, inner)
 	case Object:
-		v := &Value{kind: '{', first: []byte(inner), tail: []byte(indent)}
+		inner := lay.inner(d.style.unit)
+		var items []*Item
 		for _, m := range x {
-			v.items = append(v.items, &Item{
-				Name: m.Name, key: append(quote(m.Name), d.style.colon...), Value: d.build(m.Value, inner), lead: []byte(inner),
-			})
+			items = append(items, d.member(m, inner))
 		}
-		return v
+		return d.container('{', items, inner)
 	}
 	panic("jsontree: a value of a type that Member does not name")
+}
+
+func (d *Document) container(kind Kind, items []*Item, lay layout) *Value {
+	v := &Value{kind: kind, items: items}
+	if len(items) > 0 {
+		v.first, v.tail = lay.first(), lay.tail(d.style.unit)
+		items[0].lead = v.first
+	}
+	return v
 }
 
 // styleOf reads the layout off the root's first member.
@@ -206,7 +247,5 @@ func (d *Document) Object(parent *Value, name string) *Value {
 		return it.Value
 	}
 	d.Insert(parent, "", Member{Name: name, Value: Object{}})
-	v := parent.items[len(parent.items)-1].Value
-	v.first, v.tail = nil, nil
-	return v
+	return parent.items[len(parent.items)-1].Value
 }

@@ -93,7 +93,7 @@ func (p *parser) token() (Kind, []byte, error) {
 	if err != nil {
 		var syntax *jsontext.SyntacticError
 		if errors.As(err, &syntax) {
-			return 0, nil, fmt.Errorf("not valid JSON at byte %d: %w", syntax.ByteOffset, syntax.Err)
+			return 0, nil, fmt.Errorf("not valid JSON at byte %d, %s: %w", syntax.ByteOffset, orRoot(syntax.JSONPointer), syntax.Err)
 		}
 		return 0, nil, fmt.Errorf("not valid JSON: %w", err)
 	}
@@ -103,6 +103,13 @@ func (p *parser) token() (Kind, []byte, error) {
 	}
 	p.end = int(p.dec.InputOffset())
 	return t.Kind(), p.body[start:p.end], nil
+}
+
+func orRoot(p jsontext.Pointer) string {
+	if p == "" {
+		return "at the top"
+	}
+	return string(p)
 }
 
 func (p *parser) value() (*Value, error) {

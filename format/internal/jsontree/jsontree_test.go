@@ -77,10 +77,14 @@ func TestInsertFollowsTheLayout(t *testing.T) {
 	platform := Member{"p", Object{{"os", "linux"}, {"f", []string{"x", "y"}}, {"n", int64(7)}}}
 	for _, tc := range []struct{ name, body, after, want string }{
 		{"compact", `{"a":1,"b":2}`, "a", `{"a":1,"p":{"os":"linux","f":["x","y"],"n":7},"b":2}`},
-		{"at the end", `{"a": 1}`, "", `{"a": 1,"p": {"os": "linux","f": ["x","y"],"n": 7}}`},
+		{"at the end", `{"a": 1}`, "", `{"a": 1, "p": {"os": "linux", "f": ["x", "y"], "n": 7}}`},
 		{
 			"indented", "{\n  \"a\": 1\n}", "a",
 			"{\n  \"a\": 1,\n  \"p\": {\n    \"os\": \"linux\",\n    \"f\": [\n      \"x\",\n      \"y\"\n    ],\n    \"n\": 7\n  }\n}",
+		},
+		{
+			"on one line of an indented document", "{\n  \"o\": {\"a\": 1, \"b\": 2}\n}", "",
+			"{\n  \"o\": {\"a\": 1, \"b\": 2},\n  \"p\": {\n    \"os\": \"linux\",\n    \"f\": [\n      \"x\",\n      \"y\"\n    ],\n    \"n\": 7\n  }\n}",
 		},
 		{"into nothing", `{}`, "", `{"p":{"os":"linux","f":["x","y"],"n":7}}`},
 	} {
@@ -99,6 +103,17 @@ func TestInsertIntoNestedEmptyObject(t *testing.T) {
 	labels := d.Object(d.Object(d.Root, "config"), "Labels")
 	d.Insert(labels, "", Member{"k", "v"})
 	want := "{\n  \"config\": {\n    \"Labels\": {\n      \"k\": \"v\"\n    }\n  }\n}"
+	if got := string(d.Bytes()); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestInsertIntoOneLineOfIndentedDocument(t *testing.T) {
+	d := mustParse(t, "{\n  \"config\": {\"Cmd\": \"sh\", \"Env\": \"x\"}\n}")
+	labels := d.Object(d.Root.Get("config"), "Labels")
+	d.Insert(labels, "", Member{"k", "v"})
+	d.Insert(labels, "", Member{"l", "w"})
+	want := "{\n  \"config\": {\"Cmd\": \"sh\", \"Env\": \"x\", \"Labels\": {\n      \"k\": \"v\",\n      \"l\": \"w\"\n    }}\n}"
 	if got := string(d.Bytes()); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
