@@ -130,7 +130,8 @@ func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
 		return c.copyForeign(ctx, b, progress)
 	}
 	src := checked{c.src, b.typ}
-	if better, ok := c.dst.(BlobCopier); ok {
+	stage, staged := c.src.(*Stage)
+	if better, ok := c.dst.(BlobCopier); ok && !(staged && stage.has(desc.Digest)) {
 		action, err = better.CopyBlob(ctx, src, desc, progress)
 		return err
 	}

@@ -30,6 +30,7 @@ type Stage struct {
 
 	mu   sync.Mutex
 	docs map[digest.Digest][]byte
+	made map[digest.Digest]bool // of docs, those written here
 }
 
 // NewStage returns a Stage that reads from src and writes recompressed layers
@@ -39,7 +40,7 @@ func NewStage(src content.Provider, layers content.Ingester) *Stage {
 	if layers == nil {
 		layers = discard{}
 	}
-	return &Stage{src: src, layers: layers, docs: map[digest.Digest][]byte{}}
+	return &Stage{src: src, layers: layers, docs: map[digest.Digest][]byte{}, made: map[digest.Digest]bool{}}
 }
 
 // small reports whether content of that type is kept in memory.
@@ -71,6 +72,14 @@ func (s *Stage) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 	return readerAt{bytes.NewReader(body)}, nil
 }
 
+// has reports whether the content was written here: then no place has it that
+// the source's content could be linked from.
+func (s *Stage) has(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made[d]
+}
+
 func (s *Stage) keep(key digest.Digest, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +98,11 @@ func (s *Stage) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 		return s.layers.Writer(ctx, opts...)
 	}
 	w := newMemoryWriter(o.Ref, o.Desc.Digest.Algorithm())
-	w.done = func(d digest.Digest, body []byte) { s.keep(d, body) }
+	w.done = func(d digest.Digest, body []byte) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.docs[d], s.made[d] = body, true
+	}
 	w.body = &bytes.Buffer{}
 	return w, nil
 }
