@@ -85,10 +85,7 @@ func (c *conversion) tryJob(ctx context.Context, j *layerJob, report reportFunc)
 
 // rewrite compresses what comes out of tar into the store.
 func (c *conversion) rewrite(ctx context.Context, j *layerJob, in *passage, tar io.Reader, diffID hash.Hash) error {
-	target := ocispec.Descriptor{
-		MediaType:   j.to.String(),
-		Annotations: map[string]string{annotationIngest: fmt.Sprintf("manifest-format-%s-%s", j.to.Compression, j.from.Digest)},
-	}
+	target := ocispec.Descriptor{MediaType: j.to.String()}
 	w, err := openWriter(ctx, c.store, target)
 	if err != nil {
 		return err

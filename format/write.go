@@ -4,6 +4,7 @@ package format
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 
@@ -34,10 +35,11 @@ type writer struct {
 }
 
 // openWriter starts writing desc, whose digest may not be known yet. It
-// returns nil when the content is there already.
+// returns nil when the content is there already. While another writes the
+// same content it waits, as a store lets one at a time.
 func openWriter(ctx context.Context, dst content.Ingester, desc ocispec.Descriptor) (*writer, error) {
 	ref := refOf(desc)
-	w, err := dst.Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
+	w, err := content.OpenWriter(ctx, dst, content.WithRef(ref), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
 		return nil, nil
 	}
@@ -58,17 +60,14 @@ func openWriter(ctx context.Context, dst content.Ingester, desc ocispec.Descript
 	return out, nil
 }
 
-// refOf names an ingestion. The same content has the same name, so that two
-// hosts that convert the same image at once do not write it twice.
+// refOf names an ingestion. The same content has the same name, so that it is
+// not written twice at once; content that has no digest yet has one of its own.
 func refOf(desc ocispec.Descriptor) string {
 	if desc.Digest != "" {
 		return "manifest-format-" + desc.Digest.String()
 	}
-	return desc.Annotations[annotationIngest]
+	return "manifest-format-" + rand.Text()
 }
-
-// annotationIngest is the name of an ingestion whose digest is not known yet.
-const annotationIngest = "manifest-format.ingest"
 
 // commit makes the content available under desc's digest, and closes w.
 func (w *writer) commit(ctx context.Context, desc ocispec.Descriptor) error {
