@@ -204,7 +204,7 @@ func expectGone(t *testing.T, p *process, stop func()) {
 	if err := syscall.Kill(p.Pid(), 0); err != nil {
 		t.Errorf("%s is gone before it was stopped: %v", p.name, err)
 	}
-	folders := foldersOf(p)
+	folders := foldersOf(t, p)
 	start := time.Now()
 	stop()
 	t.Logf("%s stopped in %s", p.name, time.Since(start).Round(time.Millisecond))
@@ -229,13 +229,17 @@ func expectGone(t *testing.T, p *process, stop func()) {
 }
 
 // foldersOf finds the temporary folders that the engine's arguments name.
-func foldersOf(p *process) []string {
+func foldersOf(t *testing.T, p *process) []string {
+	t.Helper()
 	var folders []string
 	for _, arg := range p.cmd.Args[1:] {
 		arg = strings.TrimPrefix(arg, "unix://")
-		if strings.HasPrefix(arg, os.TempDir()) || strings.HasPrefix(arg, "/tmp/") {
+		if strings.HasPrefix(arg, "/tmp/mf") || strings.Contains(arg, "/Test") {
 			folders = append(folders, filepath.Dir(arg))
 		}
+	}
+	if len(folders) == 0 {
+		t.Errorf("%s works in no folder of the test: %v", p.name, p.cmd.Args)
 	}
 	return folders
 }

@@ -26,6 +26,8 @@ const (
 	stopLimit = 20 * time.Second
 	// shownLines of an engine's log are shown when it or its test fails.
 	shownLines = 30
+	// shownBytes of a line are shown.
+	shownBytes = 400
 )
 
 // daemon says how to run a program that serves until it is told to stop.
@@ -187,7 +189,7 @@ func (l *lineLog) Write(b []byte) (int, error) {
 			return len(b), nil
 		}
 		l.part = rest
-		l.lines = append(l.lines, string(line))
+		l.lines = append(l.lines, string(line[:min(len(line), shownBytes)]))
 		l.lines = l.lines[max(0, len(l.lines)-shownLines):]
 		if match := l.want.FindStringSubmatch(string(line)); match != nil && !l.found {
 			l.found = true
