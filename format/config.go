@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/manifest-format/manifest-format/format/internal/jsontree"
 )
@@ -32,22 +34,67 @@ type newConfig struct {
 	desc ocispec.Descriptor
 }
 
-// readConfig reads the config of the manifest d, once.
+// prefetch reads the configs that planning will ask for, several at once:
+// over a network, one after the other is slow.
+func (c *conversion) prefetch(ctx context.Context) error {
+	wanted := map[docKey]*document{}
+	for _, d := range c.graph.unique {
+		if c.wantsConfig(d) {
+			key := docKey{d.config.Digest, d.config.MediaType}
+			if _, ok := wanted[key]; !ok {
+				wanted[key] = d
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.concurrency(defaultReads))
+	var mu sync.Mutex
+	for key, d := range wanted {
+		group.Go(func() error {
+			cfg, err := c.fetchConfig(ctx, d)
+			mu.Lock()
+			defer mu.Unlock()
+			c.configs[key] = cfg
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// wantsConfig reports whether a rule or an option needs the config of d.
+func (c *conversion) wantsConfig(d *document) bool {
+	if !d.isImageConfig() || d.isArtifact() {
+		return false
+	}
+	return c.opts.Verify || c.target == OCI && d.typ.Format == Docker ||
+		c.opts.Annotations == AnnotationsLabels && c.target == Docker && d.tree.Root.Get("annotations") != nil
+}
+
+// fetchConfig reads and parses the config of the manifest d.
+func (c *conversion) fetchConfig(ctx context.Context, d *document) (*imageConfig, error) {
+	body, err := readVerified(ctx, c.src, d.config.Descriptor, maxConfigSize)
+	if err != nil {
+		return nil, at("read", d.path+"/config", d.config.Descriptor, err)
+	}
+	cfg := &imageConfig{body: body}
+	if err := json.Unmarshal(body, cfg); err != nil {
+		return nil, at("read", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: it is no image config: %w", ErrCorrupt, err))
+	}
+	return cfg, nil
+}
+
+// readConfig returns the config of the manifest d, which is read once.
 func (c *conversion) readConfig(ctx context.Context, d *document) (*imageConfig, error) {
 	key := docKey{d.config.Digest, d.config.MediaType}
 	cfg, ok := c.configs[key]
 	if !ok {
-		body, err := readVerified(ctx, c.src, d.config.Descriptor, maxConfigSize)
-		if err != nil {
-			return nil, at("read", d.path+"/config", d.config.Descriptor, err)
-		}
-		cfg = &imageConfig{body: body}
-		if err := json.Unmarshal(body, cfg); err != nil {
-			return nil, at("read", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: it is no image config: %w", ErrCorrupt, err))
+		var err error
+		if cfg, err = c.fetchConfig(ctx, d); err != nil {
+			return nil, err
 		}
 		c.configs[key] = cfg
 	}
-	if have, want := len(d.layers), len(cfg.RootFS.DiffIDs); d.isImageConfig() && !d.isArtifact() && have != want {
+	if have, want := len(d.layers), len(cfg.RootFS.DiffIDs); !d.isArtifact() && have != want {
 		return nil, &Error{Op: "read", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: it has %d layers, but its config has %d diff_ids", ErrCorrupt, have, want)}
 	}
 	return cfg, nil

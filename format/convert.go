@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -31,8 +32,8 @@ func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p
 // back as it is when nothing does.
 //
 // Configs and layers keep their bytes except where [Options] or the profile
-// say otherwise. When Convert fails, s has no document more than before; a
-// recompressed layer may be there, whole.
+// say otherwise. When Convert fails, what it wrote until then is whole and
+// named by nothing: s has no new root, and nothing half-written.
 //
 // Convert is safe for concurrent use, and stops soon after ctx is done. Errors
 // are of type [*Error].
@@ -175,9 +176,20 @@ func orRoot(path string) string {
 	return path
 }
 
-// validate refuses options that contradict one another or the profile.
+// validate refuses options that are none, or that contradict one another or
+// the profile.
 func (c *conversion) validate() error {
 	o := c.opts
+	for _, err := range []error{
+		oneOf("on-loss", o.OnLoss, OnLossWarn, OnLossFail),
+		oneOf("annotations", o.Annotations, AnnotationsDrop, AnnotationsLabels),
+		oneOf("attestations", o.Attestations, AttestationsKeep, AttestationsReferrers, AttestationsDrop),
+		oneOf("compression", o.Compression, Uncompressed, Gzip, Zstd),
+	} {
+		if err != nil {
+			return err
+		}
+	}
 	if o.Single && o.Index {
 		return fmt.Errorf("%w: a single manifest and an index are asked for at once", ErrNotFixable)
 	}
@@ -190,10 +202,15 @@ func (c *conversion) validate() error {
 	if o.Attestations == AttestationsReferrers && o.NoReferrers {
 		return fmt.Errorf("%w: the destination holds no referrers; drop the attestations, or write to a registry or an OCI layout", ErrNotFixable)
 	}
-	if o.Compression != "" && !c.profile.accepts(c.profile.target(""), o.Compression) {
-		return fmt.Errorf("%w: %s has no layers with compression %s", ErrNoEquivalent, c.profile.Name, o.Compression)
-	}
 	return nil
+}
+
+// oneOf refuses an option's value that is neither empty nor one of known.
+func oneOf[T ~string](option string, value T, known ...T) error {
+	if value == "" || slices.Contains(known, value) {
+		return nil
+	}
+	return fmt.Errorf("%s %q is none of %s%.0w", option, clip(string(value)), joinWords(known), errdefs.ErrInvalidArgument)
 }
 
 // plan reads the image and decides what to do.
@@ -204,6 +221,12 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	}
 	c.graph = g
 	c.target = c.profile.target(g.root.typ.Format)
+	if o := c.opts.Compression; o != "" && !c.profile.accepts(c.target, o) {
+		return &Error{Op: "convert", Desc: root, Err: fmt.Errorf("%w: %s has no layers with compression %s", ErrNoEquivalent, c.profile.Name, o)}
+	}
+	if err := c.prefetch(ctx); err != nil {
+		return err
+	}
 	if g.root.typ.Kind == KindIndex {
 		return c.planRootIndex(ctx)
 	}

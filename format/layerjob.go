@@ -98,17 +98,21 @@ func (c *conversion) orderVerification(ctx context.Context, p *plan, l *descript
 // uses all cores while it compresses; a second one fills the gaps.
 const defaultRecompressions = 2
 
+// concurrency is what the caller asked for, or otherwise standard.
+func (c *conversion) concurrency(standard int) int {
+	if c.opts.Concurrency > 0 {
+		return c.opts.Concurrency
+	}
+	return standard
+}
+
 // runJobs reads all layers through that have to be.
 func (c *conversion) runJobs(ctx context.Context) error {
 	if len(c.jobs) == 0 {
 		return nil
 	}
-	limit := c.opts.Concurrency
-	if limit <= 0 {
-		limit = defaultRecompressions
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(limit)
+	group.SetLimit(c.concurrency(defaultRecompressions))
 	for _, j := range c.jobs {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
