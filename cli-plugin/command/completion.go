@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"fmt"
+	"strings"
+
+	dockercommand "github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+)
+
+func newCompletionCommand(dockerCLI dockercommand.Cli) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion " + strings.Join(shells, "|"),
+		Short: "Print the completion script of a shell",
+		Long: `Print the script that makes a shell complete "manifest-format".
+
+"docker manifestformat" needs none: docker's own completion asks its plugins.`,
+		Example: `  # bash, from now on
+  manifest-format completion bash > ~/.local/share/bash-completion/completions/manifest-format
+
+  # zsh, in this session
+  source <(manifest-format completion zsh)`,
+		Args:              exactArgs(1),
+		ValidArgs:         shells,
+		ValidArgsFunction: cobra.FixedCompletions(shells, cobra.ShellCompDirectiveNoFileComp),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			// The script asks the program itself, so it needs only a name; as a
+			// plugin the root of the tree would be docker.
+			named := &cobra.Command{Use: standaloneName}
+			out := dockerCLI.Out()
+			switch args[0] {
+			case "bash":
+				return named.GenBashCompletionV2(out, true)
+			case "zsh":
+				return named.GenZshCompletion(out)
+			case "fish":
+				return named.GenFishCompletion(out, true)
+			case "powershell":
+				return named.GenPowerShellCompletionWithDesc(out)
+			}
+			return usageError(cmd, fmt.Errorf("no completion for %q: there is %s", args[0], strings.Join(shells, ", ")))
+		},
+	}
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	dockercommand "github.com/docker/cli/cli/command"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// convertOptions is what the command line of convert says.
+type convertOptions struct {
+	source      string
+	destination string
+	profile     format.Profile
+	engine      format.Options
+	foreign     foreignLayers
+	referrers   referrersMode
+	dryRun      bool
+	print       printer.ConversionOptions
+	progress    printer.ProgressMode
+	places      location.Options
+}
+
+// foreignLayers is what becomes of layers that registries do not hold.
+type foreignLayers string
+
+const (
+	foreignKeep  foreignLayers = "keep"
+	foreignFetch foreignLayers = "fetch"
+)
+
+// referrersMode is what becomes of what refers to the source.
+type referrersMode string
+
+const (
+	referrersNone    referrersMode = "none"
+	referrersCopy    referrersMode = "copy"
+	referrersRepoint referrersMode = "repoint"
+)
+
+func newConvertCommand(dockerCLI dockercommand.Cli) *cobra.Command {
+	options := convertOptions{
+		engine:    format.Options{OnLoss: format.OnLossWarn, Annotations: format.AnnotationsDrop},
+		foreign:   foreignKeep,
+		referrers: referrersNone,
+		progress:  printer.ProgressAuto,
+	}
+	cmd := &cobra.Command{
+		Use:   "convert [OPTIONS] SOURCE DESTINATION",
+		Short: "Convert an image into the format that a target takes",
+		Long: `Convert the image SOURCE into the format that a target takes, and write it to
+DESTINATION. Both may be the same: the tag then moves to the converted image.
+
+The result's reference, by digest, is printed on standard output. What was
+changed and what was lost is printed on standard error, each with its place in
+the image: /manifests/1/layers/0 is the first layer of the second manifest.
+
+In one registry no layer is moved, and between two none touches the disk unless
+it has to be recompressed. Tags are written last: a failed run leaves them as
+they were.`,
+		Example: `  # an OCI image, where it is, into Docker V2.2
+  manifest-format convert --for docker registry.example.com/app:1.0 registry.example.com/app:1.0
+
+  # from one registry to another, losing nothing
+  manifest-format convert --for docker --on-loss=fail ghcr.io/me/app:1.0 registry.example.com/app:1.0
+
+  # what docker save wrote, into an OCI layout, one platform of it
+  docker save app | manifest-format convert --for oci --platform linux/arm64 archive://- oci-layout://app:1.0`,
+		Args:              exactArgs(2),
+		ValidArgsFunction: completeImage(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options.source, options.destination = args[0], args[1]
+			if err := options.validate(cmd); err != nil {
+				return usageError(cmd, err)
+			}
+			return interruptible(cmd.Context(), runConvert(cmd.Context(), dockerCLI, options))
+		},
+	}
+	addConvertFlags(cmd, &options)
+	return cmd
+}
+
+func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
+	addCompleted(cmd, profileFlag{&o.profile}, "for", fmt.Sprintf("What the image is for (%s)", quotedList(profileNames())), profileNames()...)
+	addCompleted(cmd, platformFlag{&o.engine.Platforms}, "platform", "Keep only this platform; may be repeated", commonPlatforms...)
+	addChoice(cmd, &o.engine.OnLoss, "on-loss", "When something is lost", format.OnLossWarn, format.OnLossFail)
+	addChoice(cmd, &o.engine.Attestations, "attestations", "What becomes of SBOM and provenance in the index",
+		format.AttestationsKeep, format.AttestationsReferrers, format.AttestationsDrop)
+	addChoice(cmd, &o.referrers, "referrers", "What becomes of what refers to the source", referrersNone, referrersCopy, referrersRepoint)
+	addChoice(cmd, &o.engine.Annotations, "annotations", "What becomes of annotations that the target has no place for",
+		format.AnnotationsDrop, format.AnnotationsLabels)
+	addChoice(cmd, &o.engine.Compression, "compression", "Recompress layers that have another compression",
+		format.Gzip, format.Zstd, format.Uncompressed)
+	addChoice(cmd, &o.foreign, "foreign-layers", "What becomes of layers that registries do not hold", foreignKeep, foreignFetch)
+	addChoice(cmd, &o.progress, "progress", "How to show progress", printer.ProgressModes()...)
+
+	flags := cmd.Flags()
+	flags.BoolVar(&o.engine.Single, "single", false, "Make the one platform that is left the root, without an index")
+	flags.BoolVar(&o.engine.Index, "index", false, "Wrap a single manifest in an index")
+	flags.BoolVar(&o.engine.Verify, "verify", false, "Read every layer and compare it with what it should be")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "Do everything but write")
+	flags.BoolVarP(&o.print.Quiet, "quiet", "q", false, "Print the result and what was lost, nothing else")
+	flags.StringVar(&o.print.Format, "format", "", `Format the output: "json", or a Go template`)
+	addPlaceFlags(flags, &o.places)
+}
+
+// validate says what of the command line makes no sense by itself.
+func (o *convertOptions) validate(cmd *cobra.Command) error {
+	switch {
+	case o.profile.Name == "":
+		return fmt.Errorf("say what the image is for: --for %s", join(profileNames(), " or --for "))
+	case o.engine.Single && o.engine.Index:
+		return errors.New("--single and --index exclude each other")
+	case o.referrers != referrersNone:
+		return fmt.Errorf("--referrers=%s is for a later release: until then, what refers to the source stays behind", o.referrers)
+	case o.print.Quiet && cmd.Flags().Changed("progress"):
+		return errors.New("--quiet and --progress exclude each other")
+	}
+	return printer.ValidTemplate(o.print.Format)
+}
+
+func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptions) error {
+	source, destination, err := parsePair(o.source, o.destination)
+	if err != nil {
+		return err
+	}
+	src, err := location.OpenSource(ctx, source, dockerCLI.In(), o.places)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	root, err := src.Resolve(ctx)
+	if err != nil {
+		return err
+	}
+	if o.print.Quiet {
+		o.progress = printer.ProgressQuiet
+	}
+	progress, err := printer.NewProgress(dockerCLI.Err(), o.progress)
+	if err != nil {
+		return err
+	}
+	o.engine.Progress = progress.Update
+	o.engine.NoReferrers = !location.HoldsReferrers(destination)
+
+	var result *format.Result
+	if o.dryRun {
+		result, err = format.Convert(ctx, format.NewStage(src, nil), root, o.profile, o.engine)
+	} else {
+		result, err = convertInto(ctx, dockerCLI, conversion{source, destination, src, root}, o)
+	}
+	progress.Close()
+	if err != nil {
+		var lossy *format.LossError
+		if errors.As(err, &lossy) {
+			printer.PrintLosses(dockerCLI, lossy.Losses, true)
+		}
+		return explain(source, err)
+	}
+	o.print.OnStderr = location.IsStream(destination) && !o.dryRun
+	return printer.Conversion{
+		Reference: destination.Pinned(result.Root.Digest),
+		DryRun:    o.dryRun,
+		Result:    result,
+	}.Print(dockerCLI, o.print)
+}
+
+// parsePair reads both arguments before either place is looked at.
+func parsePair(source, destination string) (src, dst location.Location, err error) {
+	if src, err = location.Parse(source); err != nil {
+		return nil, nil, err
+	}
+	if dst, err = location.Parse(destination); err != nil {
+		return nil, nil, err
+	}
+	return src, dst, location.CheckDestination(dst)
+}
+
+// conversion is an image and where it goes.
+type conversion struct {
+	source, destination location.Location
+
+	src  location.Source
+	root ocispec.Descriptor
+}
+
+// convertInto converts in memory, then writes: children before parents, the
+// tag last.
+func convertInto(ctx context.Context, dockerCLI dockercommand.Cli, c conversion, o convertOptions) (result *format.Result, err error) {
+	names, err := c.src.Names(ctx, c.root)
+	if err != nil {
+		return nil, err
+	}
+	dst, err := location.OpenDestination(c.destination, location.Origin{Location: c.source, Names: names}, dockerCLI.Out(), o.places)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		// An archive appears when it is closed.
+		if closed := dst.Close(); err == nil {
+			err = closed
+		}
+	}()
+	stage := format.NewStage(c.src, dst)
+	if result, err = format.Convert(ctx, stage, c.root, o.profile, o.engine); err != nil {
+		return nil, err
+	}
+	options := format.CopyOptions{
+		Referrers: result.Referrers,
+		Progress:  o.engine.Progress,
+		Root: func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
+			return dst.Put(ctx, desc, body, result.Referrers)
+		},
+	}
+	if _, ok := c.destination.(location.Archive); ok {
+		options.Concurrency = 1 // the same order, and so the same bytes, each time
+	}
+	if o.foreign == foreignFetch {
+		options.Foreign = o.places.FetchForeign
+	}
+	return result, format.Copy(ctx, dst, stage, result.Root, options)
+}

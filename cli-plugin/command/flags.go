@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// choice is a flag that takes one of a few words.
+type choice[T ~string] struct {
+	value *T
+	of    []T
+}
+
+func (c choice[T]) String() string {
+	if c.value == nil {
+		return ""
+	}
+	return string(*c.value)
+}
+
+func (c choice[T]) Type() string { return "string" }
+
+func (c choice[T]) Set(s string) error {
+	if !slices.Contains(c.of, T(s)) {
+		return fmt.Errorf("there is %s", join(c.of, ", "))
+	}
+	*c.value = T(s)
+	return nil
+}
+
+// addChoice adds a flag that takes one of the words, and completes to them.
+// The flag's value before is its default.
+func addChoice[T ~string](cmd *cobra.Command, value *T, name, usage string, of ...T) {
+	addCompleted(cmd, choice[T]{value, of}, name, fmt.Sprintf(`%s ("%s")`, usage, join(of, `", "`)), words(of)...)
+}
+
+// addCompleted adds a flag that completes to the words given.
+func addCompleted(cmd *cobra.Command, value pflag.Value, name, usage string, words ...string) {
+	cmd.Flags().Var(value, name, usage)
+	if err := cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is there: it was added a line above
+	}
+}
+
+// profileFlag is a flag that takes the name of a built-in profile.
+type profileFlag struct{ profile *format.Profile }
+
+func (f profileFlag) String() string {
+	if f.profile == nil {
+		return ""
+	}
+	return f.profile.Name
+}
+
+func (f profileFlag) Type() string { return "profile" }
+
+func (f profileFlag) Set(s string) error {
+	profile, ok := format.LookupProfile(s)
+	if !ok {
+		return fmt.Errorf("no such profile: there is %s", strings.Join(profileNames(), ", "))
+	}
+	*f.profile = profile
+	return nil
+}
+
+func profileNames() []string {
+	var names []string
+	for _, p := range format.Profiles() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// platformFlag is a repeatable flag that takes platforms, also several with
+// commas between them, as buildx has it.
+type platformFlag struct{ list *[]ocispec.Platform }
+
+func (f platformFlag) String() string {
+	if f.list == nil {
+		return ""
+	}
+	var names []string
+	for _, p := range *f.list {
+		names = append(names, platforms.FormatAll(p))
+	}
+	return strings.Join(names, ",")
+}
+
+func (f platformFlag) Type() string { return "platform" }
+
+func (f platformFlag) Set(s string) error {
+	for name := range strings.SplitSeq(s, ",") {
+		p, err := platforms.Parse(strings.TrimSpace(name))
+		if err != nil {
+			return fmt.Errorf("not a platform, such as linux/arm64: %q", name)
+		}
+		*f.list = append(*f.list, p)
+	}
+	return nil
+}
+
+// commonPlatforms are offered by completion; any other is accepted too.
+var commonPlatforms = []string{
+	"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/riscv64", "linux/s390x", "windows/amd64",
+}
+
+// addPlaceFlags adds the flags on how places are reached.
+func addPlaceFlags(set *pflag.FlagSet, options *location.Options) {
+	set.StringVar(&options.CAFile, "tls-ca", "", "PEM file of a CA to trust, beside the system's, for registries")
+	set.BoolVar(&options.PlainHTTP, "plain-http", false, "Speak to registries without TLS")
+}
+
+// completeImage offers the schemes and leaves the rest to the person: to list
+// a registry's images takes credentials and a network.
+func completeImage(n int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= n {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var found []string
+		for _, scheme := range []string{location.SchemeLayout, location.SchemeArchive} {
+			if strings.HasPrefix(scheme, toComplete) {
+				found = append(found, scheme)
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func words[T ~string](of []T) []string {
+	list := make([]string, len(of))
+	for i, w := range of {
+		list[i] = string(w)
+	}
+	return list
+}
+
+func join[T ~string](of []T, between string) string { return strings.Join(words(of), between) }

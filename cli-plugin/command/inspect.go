@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
+	dockercommand "github.com/docker/cli/cli/command"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/inspection"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// inspectOptions is what the command line of inspect says.
+type inspectOptions struct {
+	image     string
+	platforms []ocispec.Platform
+	raw       bool
+	print     printer.InspectionOptions
+	places    location.Options
+}
+
+func newInspectCommand(dockerCLI dockercommand.Cli) *cobra.Command {
+	var options inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] IMAGE",
+		Short: "Show what an image is made of",
+		Long: `Show the documents of an image as a tree: in which format each is, its platform,
+its layers and how they are compressed, and what is attested of it, in the
+index and beside it. The last line sums it up.
+
+Digests are short on a terminal and whole in a pipe.`,
+		Example: `  # what is this image?
+  manifest-format inspect alpine
+
+  # the digest of its root, for a script
+  manifest-format inspect --format '{{.Root.Digest}}' oci-layout://app:1.0
+
+  # the manifest for one platform, byte for byte
+  manifest-format inspect --raw --platform linux/arm64 alpine`,
+		Args:              exactArgs(1),
+		ValidArgsFunction: completeImage(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options.image = args[0]
+			if err := options.validate(); err != nil {
+				return usageError(cmd, err)
+			}
+			return interruptible(cmd.Context(), runInspect(cmd.Context(), dockerCLI, options))
+		},
+	}
+	addCompleted(cmd, platformFlag{&options.platforms}, "platform", "Show only this platform; may be repeated", commonPlatforms...)
+	flags := cmd.Flags()
+	flags.BoolVar(&options.raw, "raw", false, "Print the document itself, byte for byte")
+	flags.StringVar(&options.print.Format, "format", "", `Format the output: "json", or a Go template`)
+	flags.BoolVar(&options.print.NoTrunc, "no-trunc", false, "Do not shorten digests on a terminal")
+	addPlaceFlags(flags, &options.places)
+	return cmd
+}
+
+// validate says what of the command line makes no sense by itself.
+func (o *inspectOptions) validate() error {
+	switch {
+	case o.raw && o.print.Format != "":
+		return errors.New("--raw and --format exclude each other")
+	case o.raw && len(o.platforms) > 1:
+		return errors.New("--raw prints one document: name one --platform")
+	}
+	return printer.ValidTemplate(o.print.Format)
+}
+
+func runInspect(ctx context.Context, dockerCLI dockercommand.Cli, o inspectOptions) error {
+	place, err := location.Parse(o.image)
+	if err != nil {
+		return err
+	}
+	src, err := location.OpenSource(ctx, place, dockerCLI.In(), o.places)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	root, err := src.Resolve(ctx)
+	if err != nil {
+		return err
+	}
+	if o.raw && len(o.platforms) == 0 {
+		return explain(place, printRaw(ctx, dockerCLI, src, root))
+	}
+	image, err := inspection.Inspect(ctx, src, root)
+	if err != nil {
+		return explain(place, err)
+	}
+	image.Reference = place.String()
+	if len(o.platforms) > 0 {
+		if err := image.Select(matcher(o.platforms)); err != nil {
+			return explain(place, err)
+		}
+	}
+	if o.raw {
+		return printOnly(dockerCLI, place, image.Root)
+	}
+	return printer.Inspection(dockerCLI, image, o.print)
+}
+
+// matcher matches the names of platforms as containerd does.
+func matcher(wanted []ocispec.Platform) func(string) bool {
+	match := platforms.Any(wanted...)
+	return func(name string) bool {
+		p, err := platforms.Parse(name)
+		return err == nil && match.Match(p)
+	}
+}
+
+// maxRawSize is as large as a document may be.
+const maxRawSize = 4 << 20
+
+// printRaw writes the root as it is. It is not parsed, so that what cannot be
+// parsed can be looked at.
+func printRaw(ctx context.Context, dockerCLI dockercommand.Cli, src content.Provider, root ocispec.Descriptor) error {
+	if root.Size > maxRawSize {
+		return &format.Error{Op: "inspect", Desc: root, Err: fmt.Errorf("%w: it has %d bytes", format.ErrTooLarge, root.Size)}
+	}
+	body, err := content.ReadBlob(ctx, src, root)
+	if err != nil {
+		return err
+	}
+	if root.Digest.Algorithm().FromBytes(body) != root.Digest {
+		return &format.Error{Op: "inspect", Desc: root, Err: fmt.Errorf("%w: it does not hash to its digest", format.ErrCorrupt)}
+	}
+	_, err = dockerCLI.Out().Write(body)
+	return err
+}
+
+// printOnly writes the one image that is left of an index.
+func printOnly(dockerCLI dockercommand.Cli, place location.Location, root *inspection.Document) error {
+	for root.Kind == inspection.KindIndex {
+		if len(root.Manifests) != 1 {
+			return explain(place, fmt.Errorf("%d images match the platform: name the one by its digest", len(root.Manifests)))
+		}
+		root = root.Manifests[0]
+	}
+	_, err := dockerCLI.Out().Write(root.Body())
+	return err
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inspection turns the graph of an image into what a person wants to
+// know of it: which documents it has and in which format each is, which
+// platforms, what each attestation says and of what.
+package inspection
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// The formats of documents and images, as a person calls them.
+const (
+	FormatOCI      = "OCI"
+	FormatDocker   = "Docker V2.2"
+	FormatDockerV1 = "Docker V2.1"
+	FormatMixed    = "mixed" // parts of OCI's and parts of Docker's
+)
+
+// The kinds of documents.
+const (
+	KindIndex       = "index"
+	KindManifest    = "manifest"
+	KindArtifact    = "artifact"
+	KindAttestation = "attestation"
+)
+
+// Source is where the image is.
+type Source interface {
+	content.Provider
+	// Referrers lists what refers to subject, nothing where a place has none.
+	Referrers(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
+}
+
+// Image is one image, inspected.
+type Image struct {
+	Reference string `json:"reference"`
+	// Summary is the verdict, in one line.
+	Summary string `json:"summary"`
+	// Format is that of all parts together.
+	Format    string   `json:"format"`
+	Platforms []string `json:"platforms"`
+	// Attestations counts statements (an SBOM, a provenance) in the index and
+	// beside it.
+	Attestations int `json:"attestations"`
+	// Size is in bytes, of everything but referrers, each blob once.
+	Size int64     `json:"size"`
+	Root *Document `json:"root"`
+	// Warnings say what could not be read.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Document is an index or a manifest.
+type Document struct {
+	// Path is where it is in the image, as in [format.Error].
+	Path      string        `json:"path"`
+	Kind      string        `json:"kind"`
+	Format    string        `json:"format"`
+	MediaType string        `json:"mediaType"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	Platform  string        `json:"platform,omitempty"`
+	// ArtifactType is what an artifact is.
+	ArtifactType string            `json:"artifactType,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Config       *Blob             `json:"config,omitempty"`
+	Layers       []Blob            `json:"layers,omitempty"`
+	Manifests    []*Document       `json:"manifests,omitempty"`
+	// Attestations are the index's that speak of this manifest.
+	Attestations []*Document `json:"attestations,omitempty"`
+	// Referrers are what refers to this document by its subject.
+	Referrers []*Document `json:"referrers,omitempty"`
+
+	speaksOf digest.Digest // of an attestation
+	desc     ocispec.Descriptor
+	body     []byte
+}
+
+// Body returns the document's bytes, exactly. They must not be changed.
+func (d *Document) Body() []byte { return d.body }
+
+// Blob is a config, a layer, or the payload of an artifact.
+type Blob struct {
+	Format      string             `json:"format,omitempty"`
+	MediaType   string             `json:"mediaType"`
+	Digest      digest.Digest      `json:"digest"`
+	Size        int64              `json:"size"`
+	Compression format.Compression `json:"compression,omitempty"`
+	// Foreign says that a registry need not hold it.
+	Foreign bool `json:"foreign,omitempty"`
+	// PredicateType is what an in-toto statement states.
+	PredicateType string `json:"predicateType,omitempty"`
+	// Statement is the same for a person: "SPDX SBOM".
+	Statement string `json:"statement,omitempty"`
+}
+
+// Inspect reads the image at root. It reads documents, strictly, and the
+// config where no document says what platform an image is for.
+func Inspect(ctx context.Context, src Source, root ocispec.Descriptor) (*Image, error) {
+	if isSchema1(root.MediaType) {
+		return inspectSchema1(ctx, src, root)
+	}
+	top, err := read(ctx, src, root)
+	if err != nil {
+		return nil, err
+	}
+	if err := readPlatforms(ctx, src, top); err != nil {
+		return nil, err
+	}
+	image := &Image{Root: top}
+	image.Warnings = readReferrers(ctx, src, top)
+	placeAttestations(top)
+	image.summarize()
+	return image, nil
+}
+
+// Select keeps the documents of one platform, what speaks of them and what
+// holds them. It is an error, which lists the platforms there are, if there is
+// none.
+func (i *Image) Select(matches func(platform string) bool) error {
+	if !keep(i.Root, matches) {
+		return fmt.Errorf("no such platform in the image: it has %s", orNone(i.Platforms))
+	}
+	i.summarize()
+	return nil
+}
+
+// keep reports whether anything of d was kept.
+func keep(d *Document, matches func(string) bool) bool {
+	if d.Kind != KindIndex {
+		return d.Platform != "" && matches(d.Platform)
+	}
+	var kept []*Document
+	for _, m := range d.Manifests {
+		if keep(m, matches) {
+			kept = append(kept, m)
+		}
+	}
+	d.Manifests = kept
+	return len(kept) > 0
+}
+
+// each calls f for d and all documents below it, attestations included and
+// referrers not.
+func (d *Document) each(f func(*Document)) {
+	f(d)
+	for _, child := range d.Manifests {
+		child.each(f)
+	}
+	for _, child := range d.Attestations {
+		child.each(f)
+	}
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package location
+
+import (
+	"context"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format/layout"
+)
+
+// layoutDestination is a layout that is made when first written to: a
+// conversion that fails leaves no empty one behind.
+type layoutDestination struct {
+	path  string
+	names []string
+
+	mu  sync.Mutex
+	dir *layout.Dir
+}
+
+func (d *layoutDestination) open() (*layout.Dir, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir != nil {
+		return d.dir, nil
+	}
+	dir, err := layout.Create(d.path)
+	if err != nil {
+		return nil, err
+	}
+	d.dir = dir
+	return dir, nil
+}
+
+// Writer implements [content.Ingester].
+func (d *layoutDestination) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	dir, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	return dir.Writer(ctx, opts...)
+}
+
+// Put implements [Destination].
+func (d *layoutDestination) Put(ctx context.Context, root ocispec.Descriptor, body []byte, referrers []ocispec.Descriptor) error {
+	dir, err := d.open()
+	if err != nil {
+		return err
+	}
+	for _, referrer := range referrers {
+		if err := dir.PutReferrer(ctx, referrer); err != nil {
+			return err
+		}
+	}
+	return dir.PutRoot(ctx, root, body, d.names...)
+}
+
+// Close implements [Destination].
+func (d *layoutDestination) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir == nil {
+		return nil
+	}
+	return d.dir.Close()
+}

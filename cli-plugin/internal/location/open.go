@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package location
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format"
+	"github.com/manifest-format/manifest-format/format/layout"
+	"github.com/manifest-format/manifest-format/format/registry"
+)
+
+// Options change how places are reached. The zero value works, with docker's
+// credentials.
+type Options struct {
+	// CAFile is a PEM file of a CA that registries may be certified by.
+	CAFile string
+	// PlainHTTP speaks to registries without TLS.
+	PlainHTTP bool
+	// Warn, if not nil, is told what a person may want to know, from several
+	// goroutines.
+	Warn func(text string)
+}
+
+func (o Options) registry() registry.Options {
+	return registry.Options{CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Warn: o.Warn}
+}
+
+// Source is a place that an image is read from.
+type Source interface {
+	content.Provider
+	// Resolve finds the image that the location names.
+	Resolve(ctx context.Context) (ocispec.Descriptor, error)
+	// Names lists what the place calls the image, by full reference or tag.
+	Names(ctx context.Context, image ocispec.Descriptor) ([]string, error)
+	// Referrers lists what refers to subject.
+	Referrers(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
+	io.Closer
+}
+
+// Destination is a place that an image is written to. Nothing is made there,
+// not even a directory, before the first write.
+type Destination interface {
+	content.Ingester
+	// Put writes the root under the name that the location has, and makes the
+	// referrers, which must be there, known as such. It is the last thing
+	// written.
+	Put(ctx context.Context, root ocispec.Descriptor, body []byte, referrers []ocispec.Descriptor) error
+	// Close releases the place. Without a Put before, it leaves behind no name.
+	io.Closer
+}
+
+// OpenSource opens the place at l. An archive of "-" is read from stdin.
+func OpenSource(ctx context.Context, l Location, stdin Input, o Options) (Source, error) {
+	switch l := l.(type) {
+	case Registry:
+		repository, err := registry.Open(l.Ref.Name(), o.registry())
+		if err != nil {
+			return nil, err
+		}
+		return registrySource{repository, l.Ref}, nil
+	case Layout:
+		dir, err := layout.Open(l.Path)
+		if err != nil {
+			return nil, err
+		}
+		return namedSource{dir, l.Name}, nil
+	case Archive:
+		return openArchive(ctx, l, stdin)
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// named is what layouts and archives have in common.
+type named interface {
+	content.Provider
+	Resolve(ctx context.Context, name string) (ocispec.Descriptor, error)
+	Refs(ctx context.Context) ([]layout.Ref, error)
+	Referrers(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
+	io.Closer
+}
+
+type namedSource struct {
+	named
+	name string
+}
+
+// Resolve implements [Source].
+func (s namedSource) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	return s.named.Resolve(ctx, s.name)
+}
+
+// Names implements [Source].
+func (s namedSource) Names(ctx context.Context, image ocispec.Descriptor) ([]string, error) {
+	refs, err := s.Refs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return namesOf(refs, image.Digest), nil
+}
+
+type registrySource struct {
+	*registry.Repository
+	ref reference.Named
+}
+
+// Resolve implements [Source].
+func (s registrySource) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	return s.Repository.Resolve(ctx, refOf(s.ref))
+}
+
+// Names implements [Source]. One asked for by digest has none.
+func (s registrySource) Names(context.Context, ocispec.Descriptor) ([]string, error) {
+	if _, ok := s.ref.(reference.Digested); ok {
+		return nil, nil
+	}
+	return []string{s.ref.String()}, nil
+}
+
+// Close implements [Source]: a repository needs none.
+func (registrySource) Close() error { return nil }
+
+// refOf is the digest of a reference, else its tag.
+func refOf(ref reference.Named) string {
+	switch r := ref.(type) {
+	case reference.Digested:
+		return r.Digest().String()
+	case reference.Tagged:
+		return r.Tag()
+	}
+	return ""
+}
+
+// CheckDestination says why an image cannot be written to l.
+func CheckDestination(l Location) error {
+	byDigest := func(is bool) error {
+		if is {
+			return fmt.Errorf("%s: a destination has a tag, not a digest: that comes out of the conversion", l)
+		}
+		return nil
+	}
+	switch l := l.(type) {
+	case Registry:
+		_, is := l.Ref.(reference.Digested)
+		return byDigest(is)
+	case Layout:
+		return byDigest(isDigest(l.Name))
+	case Archive:
+		return byDigest(isDigest(l.Name))
+	}
+	return nil
+}
+
+// HoldsReferrers reports whether what refers to an image can be kept at l
+// beside it. The readers of archives look for images alone.
+func HoldsReferrers(l Location) bool {
+	_, archive := l.(Archive)
+	return !archive
+}
+
+// Origin is what a destination is opened for.
+type Origin struct {
+	// Location is where the image comes from.
+	Location Location
+	// Names are what it is called there.
+	Names []string
+}
+
+// OpenDestination opens the place at l for an image. In one registry blobs are
+// mounted from the origin. A layout or an archive named without a tag calls the
+// image what the origin calls it. An archive of "-" is written to stdout.
+func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destination, error) {
+	if err := CheckDestination(l); err != nil {
+		return nil, err
+	}
+	switch l := l.(type) {
+	case Registry:
+		options := o.registry()
+		if source, ok := from.Location.(Registry); ok {
+			options.MountFrom = []string{source.Ref.Name()}
+		}
+		repository, err := registry.Open(l.Ref.Name(), options)
+		if err != nil {
+			return nil, err
+		}
+		return registryDestination{repository, refOf(l.Ref)}, nil
+	case Layout:
+		names := namesFor(l.Name, from)
+		if source, ok := from.Location.(Layout); ok && len(names) == 0 && source.Path == l.Path {
+			return nil, fmt.Errorf("%s: the image has no name there that the new one could take: give it a tag, as in %s:1.0", l, l)
+		}
+		return &layoutDestination{path: l.Path, names: names}, nil
+	case Archive:
+		return createArchive(l, namesFor(l.Name, from), stdout)
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// namesFor is what a layout or an archive calls an image.
+func namesFor(name string, from Origin) []string {
+	if name != "" {
+		return []string{name}
+	}
+	return from.Names
+}
+
+type registryDestination struct {
+	*registry.Repository
+	tag string
+}
+
+// The engine moves blobs in a registry's own way where it finds one.
+var _ format.BlobCopier = registryDestination{}
+
+// Put implements [Destination]. A registry knows referrers by their subject.
+func (d registryDestination) Put(ctx context.Context, root ocispec.Descriptor, body []byte, _ []ocispec.Descriptor) error {
+	return d.PutRoot(ctx, root, body, d.tag)
+}
+
+// Close implements [Destination]: a repository needs none.
+func (registryDestination) Close() error { return nil }

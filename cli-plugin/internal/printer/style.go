@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package printer
+
+import (
+	"os"
+
+	"github.com/docker/cli/cli/streams"
+	"github.com/morikuni/aec"
+)
+
+// style is the colours of one stream; none unless it is a terminal.
+type style struct{ on bool }
+
+// styleOf respects https://no-color.org/ and terminals that have no colours.
+func styleOf(out *streams.Out) style {
+	return style{on: out.IsTerminal() && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+func (s style) bold(text string) string   { return s.apply(text, aec.Bold) }
+func (s style) faint(text string) string  { return s.apply(text, aec.Faint) }
+func (s style) green(text string) string  { return s.apply(text, aec.GreenF) }
+func (s style) yellow(text string) string { return s.apply(text, aec.YellowF) }
+
+func (s style) apply(text string, a aec.ANSI) string {
+	if !s.on || text == "" {
+		return text
+	}
+	return a.Apply(text)
+}
