@@ -26,9 +26,11 @@
 //   - Deleting the old referrers index fails where a registry forbids deletes.
 //     Nothing is ever deleted here.
 //
-// A blob upload whose Location is on another host, or turns from https to
-// http, is refused, as oras-go does (GHSA-jxpm-75mh-9fp7): no known registry
-// needs it, and a malicious one could have content or a token sent elsewhere.
+// A blob upload whose Location is on another host is refused, as oras-go does
+// (GHSA-jxpm-75mh-9fp7): no known registry needs it, and a malicious one could
+// have content or a token sent elsewhere. Where oras-go also refuses one that
+// turns from https to http, which a registry behind a badly configured proxy
+// names, the upload goes on over https.
 //
 // # Plain HTTP
 //

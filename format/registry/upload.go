@@ -88,12 +88,9 @@ func (u *upload) advance(resp *http.Response) error {
 		return &Error{Ref: u.ref, Text: "the registry wants the blob sent to another host, " + location.Host + ", which could be anyone's", class: errdefs.ErrFailedPrecondition}
 	}
 	// Some registries leave out the port that they were called at
-	// (https://github.com/oras-project/oras-go/issues/177).
-	location.Host = from.Host
-	if from.Scheme == "https" && location.Scheme != "https" {
-		return &Error{Ref: u.ref, Text: "the registry wants the blob sent without TLS", class: errdefs.ErrFailedPrecondition}
-	}
-	location.Scheme, location.User = from.Scheme, nil
+	// (https://github.com/oras-project/oras-go/issues/177), and one behind a
+	// proxy that ends TLS may think that it was called without.
+	location.Scheme, location.Host, location.User = from.Scheme, from.Host, nil
 	u.location = location
 	return nil
 }
