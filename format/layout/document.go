@@ -91,7 +91,7 @@ func (d document) mediaType() (string, error) {
 		return d.MediaType, nil
 	case d.Manifests != nil:
 		return ocispec.MediaTypeImageIndex, nil
-	case d.Config != nil:
+	case d.Config != nil && d.Config.Digest != "": // that of an image configuration is another thing
 		return ocispec.MediaTypeImageManifest, nil
 	case d.FSLayers != nil:
 		return format.MediaTypeDockerSchema1Signed, nil
