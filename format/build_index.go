@@ -63,7 +63,7 @@ func (c *conversion) buildEntry(ctx context.Context, x *indexPlan, e *entry) err
 		if e.node.Remove("data") {
 			c.note(ruleFields, e.path+"/data", "the embedded data was that of the document before, and is removed")
 		}
-		x.did("entries")
+		x.did("digests")
 	}
 	if e.class == classAttestation {
 		if image, ok := c.imageNow(e.about); ok && image != e.about {

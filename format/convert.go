@@ -143,38 +143,27 @@ func (c *conversion) run(ctx context.Context, root ocispec.Descriptor) error {
 	return c.build(ctx)
 }
 
-// lossy is the error that lists what would be lost.
+// lossy is the error that carries what would be lost.
 func (c *conversion) lossy(root ocispec.Descriptor) error {
-	var lines []string
-	for _, l := range c.losses {
-		lines = append(lines, fmt.Sprintf("%s at %s", l.What, orRoot(l.Path)))
-	}
-	first := c.losses[0]
-	text := strings.Join(lines[:min(len(lines), 3)], "; ")
-	if n := len(lines) - 3; n > 0 {
-		text += fmt.Sprintf("; and %d more", n)
-	}
-	return &Error{Op: "convert", Path: first.Path, Desc: root, Err: &LossError{Losses: c.losses, text: text}}
+	return &Error{Op: "convert", Path: c.losses[0].Path, Desc: root, Err: &LossError{Losses: c.losses}}
 }
 
 // LossError is [ErrLossy] with what would have been lost.
 type LossError struct {
-	Losses []Loss
-	text   string
+	Losses []Loss // at least one
 }
 
-// Error names the first few losses.
-func (e *LossError) Error() string { return ErrLossy.Error() + ": " + e.text }
+// Error names the first loss and counts the others.
+func (e *LossError) Error() string {
+	text := ErrLossy.Error() + ": " + e.Losses[0].What
+	if n := len(e.Losses) - 1; n > 0 {
+		text += fmt.Sprintf(", and %d more", n)
+	}
+	return text
+}
 
 // Unwrap returns [ErrLossy].
 func (e *LossError) Unwrap() error { return ErrLossy }
-
-func orRoot(path string) string {
-	if path == "" {
-		return "/"
-	}
-	return path
-}
 
 // validate refuses options that are none, or that contradict one another or
 // the profile.
