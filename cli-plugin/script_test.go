@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "")
 			return nil
 		},
+		Condition: shellThere,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image":    cmdImage,
 			"registry": cmdRegistry,
@@ -54,6 +56,22 @@ func TestScripts(t *testing.T) {
 			"exits":    cmdExits,
 		},
 	})
+}
+
+// shellThere is the condition shell:NAME: the shell is installed. In CI it has
+// to be.
+func shellThere(condition string) (bool, error) {
+	name, ok := strings.CutPrefix(condition, "shell:")
+	if !ok {
+		return false, fmt.Errorf("no such condition: %s", condition)
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			return false, err
+		}
+		return false, nil
+	}
+	return true, nil
 }
 
 // scope lets an engine live as long as a script.
@@ -139,4 +157,3 @@ func cmdBroken(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv(args[0], serveFault(newScope(ts), handler))
 }
-

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/platforms"
 	dockercommand "github.com/docker/cli/cli/command"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
@@ -99,23 +98,14 @@ func runInspect(ctx context.Context, dockerCLI dockercommand.Cli, o inspectOptio
 	}
 	image.Reference = place.String()
 	if len(o.platforms) > 0 {
-		if err := image.Select(matcher(o.platforms)); err != nil {
-			return explain(place, err)
+		if err := image.Select(o.platforms); err != nil {
+			return fmt.Errorf("%s: %w", place, err)
 		}
 	}
 	if o.raw {
 		return printOnly(dockerCLI, place, image.Root)
 	}
 	return printer.Inspection(dockerCLI, image, o.print)
-}
-
-// matcher matches the names of platforms as containerd does.
-func matcher(wanted []ocispec.Platform) func(string) bool {
-	match := platforms.Any(wanted...)
-	return func(name string) bool {
-		p, err := platforms.Parse(name)
-		return err == nil && match.Match(p)
-	}
 }
 
 // maxRawSize is as large as a document may be.
@@ -142,7 +132,7 @@ func printRaw(ctx context.Context, dockerCLI dockercommand.Cli, src content.Prov
 func printOnly(dockerCLI dockercommand.Cli, place location.Location, root *inspection.Document) error {
 	for root.Kind == inspection.KindIndex {
 		if len(root.Manifests) != 1 {
-			return explain(place, fmt.Errorf("%d images match the platform: name the one by its digest", len(root.Manifests)))
+			return fmt.Errorf("%s: %d images match the platform: name the one by its digest", place, len(root.Manifests))
 		}
 		root = root.Manifests[0]
 	}

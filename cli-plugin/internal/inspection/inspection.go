@@ -8,8 +8,10 @@ package inspection
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -121,30 +123,33 @@ func Inspect(ctx context.Context, src Source, root ocispec.Descriptor) (*Image, 
 	return image, nil
 }
 
-// Select keeps the documents of one platform, what speaks of them and what
-// holds them. It is an error, which lists the platforms there are, if there is
-// none.
-func (i *Image) Select(matches func(platform string) bool) error {
-	if !keep(i.Root, matches) {
-		return fmt.Errorf("no such platform in the image: it has %s", orNone(i.Platforms))
+// Select keeps the images of the platforms wanted, matched as containerd does,
+// with what speaks of them and what holds them. It is an error, which lists the
+// platforms there are, if one of them is not there.
+func (i *Image) Select(wanted []ocispec.Platform) error {
+	for _, p := range wanted {
+		match := platforms.NewMatcher(p)
+		if !slices.ContainsFunc(i.Platforms, func(name string) bool { return matches(match, name) }) {
+			return fmt.Errorf("platform %s is not there; the image has %s", platforms.FormatAll(p), orNone(i.Platforms))
+		}
 	}
+	keep(i.Root, platforms.Any(wanted...))
 	i.summarize()
 	return nil
 }
 
+func matches(matcher platforms.Matcher, name string) bool {
+	p, err := platforms.Parse(name)
+	return err == nil && matcher.Match(p)
+}
+
 // keep reports whether anything of d was kept.
-func keep(d *Document, matches func(string) bool) bool {
+func keep(d *Document, matcher platforms.Matcher) bool {
 	if d.Kind != KindIndex {
-		return d.Platform != "" && matches(d.Platform)
+		return d.Platform != "" && matches(matcher, d.Platform)
 	}
-	var kept []*Document
-	for _, m := range d.Manifests {
-		if keep(m, matches) {
-			kept = append(kept, m)
-		}
-	}
-	d.Manifests = kept
-	return len(kept) > 0
+	d.Manifests = slices.DeleteFunc(d.Manifests, func(m *Document) bool { return !keep(m, matcher) })
+	return len(d.Manifests) > 0
 }
 
 // each calls f for d and all documents below it, attestations included and
