@@ -39,7 +39,6 @@ var (
 	ruleArtifact      = Rule{"artifact", "a Docker manifest is that of an image", true, sourceDocker}
 	ruleAttestations  = Rule{"attestations", "attestations are where the target takes them", true, "BuildKit attestation storage; " + sourceOCI + " manifest.md, subject"}
 	ruleSingle        = Rule{"single-manifest", "the root is a single manifest", true, "the target's profile"}
-	ruleSelection     = Rule{"selection", "only what was asked for is in the image", true, "the caller"}
 	ruleHealthcheck   = Rule{"healthcheck", "a config has only what OCI defines, or a note says so", true, sourceOCI + " config.md"}
 	ruleSamePlatform  = Rule{"same-platform", "one platform is one image", true, sourceDocker + ", manifest list"}
 	ruleStaleMetadata = Rule{"layer-metadata", "what is said of a layer's bytes is said of the bytes it has", true, "estargz and zstd:chunked annotations"}
@@ -49,7 +48,7 @@ var (
 func Rules() []Rule {
 	return []Rule{
 		ruleMediaType, ruleLayerType, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
-		ruleArtifact, ruleAttestations, ruleSingle, ruleSelection, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
+		ruleArtifact, ruleAttestations, ruleSingle, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
 	}
 }
 
