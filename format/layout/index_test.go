@@ -188,7 +188,7 @@ func TestNamesAreAMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d, file := withIndex(t, `{"manifests":[`+foreign+`]}`)
 		want := map[string]string{}
-		for range rapid.IntRange(1, 12).Draw(rt, "puts") {
+		for range rapid.IntRange(1, 6).Draw(rt, "puts") {
 			image := rapid.SampledFrom(images).Draw(rt, "image")
 			ref := rapid.SampledFrom([]string{"v1", "v2", "example.com/a:v1", "docker.io/library/b:v2"}).Draw(rt, "ref")
 			if err := d.PutRoot(t.Context(), image.Desc, image.Body, ref); err != nil {

@@ -62,11 +62,11 @@ func readTar(ctx context.Context, src io.ReaderAt, size int64) (*tarFile, error)
 		if count == maxFiles {
 			return nil, fmt.Errorf("%w: more than %d files", format.ErrTooLarge, maxFiles)
 		}
-		if header.Size > size-pos {
-			return nil, fmt.Errorf("%w: cut short in %s", format.ErrCorrupt, quoted(header.Name))
-		}
 		if err := t.add(header, pos); err != nil {
 			return nil, err
+		}
+		if header.Size > size-pos {
+			return nil, fmt.Errorf("%w: cut short in %s", format.ErrCorrupt, quoted(header.Name))
 		}
 		const block = 512
 		end = (pos + header.Size + block - 1) / block * block
