@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,13 +52,14 @@ import (
 // that is not in out; nothing may be said that is not in a section, except
 // that changes are compared only where there is a section for them.
 type Case struct {
+	// Name is the file's, without directory and extension.
 	Name    string
+	File    string
 	Profile format.Profile
 	Options format.Options
 	// Root is the descriptor of in/root.
 	Root ocispec.Descriptor
 
-	file     string
 	archive  *txtar.Archive
 	settings map[string]string
 	source   *names
@@ -73,7 +75,7 @@ func Load(file string) (*Case, error) {
 	}
 	c := &Case{
 		Name:    strings.TrimSuffix(filepath.Base(file), ".txtar"),
-		file:    file,
+		File:    file,
 		archive: archive,
 		bodies:  map[string]string{},
 		lines:   map[string][]string{},
@@ -85,14 +87,18 @@ func Load(file string) (*Case, error) {
 	return c, nil
 }
 
+var lineSections = []string{"case", "blobs", "losses", "notes", "changes", "referrers", "error"}
+
 func (c *Case) parse() error {
 	for _, section := range c.archive.Files {
 		body := string(section.Data)
 		switch {
 		case strings.HasPrefix(section.Name, "in/"), strings.HasPrefix(section.Name, "out/"):
 			c.bodies[section.Name] = strings.TrimSuffix(body, "\n")
-		default:
+		case slices.Contains(lineSections, section.Name):
 			c.lines[section.Name] = splitLines(body)
+		default:
+			return fmt.Errorf("no such section %q", section.Name)
 		}
 	}
 	if err := c.parseSettings(); err != nil {
@@ -120,8 +126,11 @@ func (c *Case) parse() error {
 		Size:      int64(len(root.body)),
 	}
 	if size := c.settings["root-size"]; size != "" {
-		c.Root.Size, err = strconv.ParseInt(size, 10, 64)
+		if c.Root.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
+			return err
+		}
 	}
+	_, err = c.Store()
 	return err
 }
 
@@ -208,7 +217,7 @@ func (c *Case) Store() (*Store, error) {
 	for name := range c.source.all() {
 		content, err := c.source.get(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.file, err)
+			return nil, err
 		}
 		body := content.body
 		switch name {
@@ -346,5 +355,5 @@ func (n *names) value(expr string) (string, error) {
 
 // write puts the archive back into its file.
 func (c *Case) write() error {
-	return os.WriteFile(c.file, txtar.Format(c.archive), 0o644)
+	return os.WriteFile(c.File, txtar.Format(c.archive), 0o644)
 }
