@@ -39,7 +39,7 @@ func (r *Repository) openBlob(ctx context.Context, desc ocispec.Descriptor) (con
 	ctx, cancel := context.WithCancel(r.forPull(ctx))
 	b := &blobReader{repo: r, desc: desc, ref: r.named(desc.Digest.String()), cancel: cancel}
 	b.open = func(offset int64) (io.ReadCloser, error) { return b.get(ctx, offset) }
-	more := r.retries.request().(*patience)
+	more := r.retries.request()
 	b.pause = func(attempt int, err error) bool { return more.pause(ctx, attempt, nil, err) }
 	stream, err := b.open(0)
 	if err != nil {

@@ -4,6 +4,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -68,7 +69,7 @@ func (r *Repository) send(ctx context.Context, session *upload, src content.Prov
 	}
 	defer from.Close()
 	body := &blobBody{from: from, size: desc.Size, progress: progress}
-	more := r.retries.request().(*patience)
+	more := r.retries.request()
 	for attempt := 0; ; attempt++ {
 		if session == nil {
 			if session, err = r.startUpload(ctx, ref); err != nil {
@@ -168,9 +169,9 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		r.blob.progress(r.at)
 	}
 	switch {
-	case err == io.EOF && r.at == r.blob.size:
+	case errors.Is(err, io.EOF) && r.at == r.blob.size:
 		return n, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		err = fmt.Errorf("the content is %d bytes, not %d: %w", r.at, r.blob.size, format.ErrCorrupt)
 	}
 	if err != nil {

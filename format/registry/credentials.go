@@ -30,16 +30,23 @@ func DockerCredentials() func(ctx context.Context, host string) (Credential, err
 		}
 		return file, err
 	})
-	var known sync.Map // host to func() (Credential, error)
+	var mu sync.Mutex
+	known := map[string]func() (Credential, error){} // by host
 	return func(_ context.Context, host string) (Credential, error) {
-		lookup, _ := known.LoadOrStore(host, sync.OnceValues(func() (Credential, error) {
-			file, err := load()
-			if err != nil {
-				return Credential{}, fmt.Errorf("docker's configuration: %w", err)
-			}
-			return fromConfig(file, host)
-		}))
-		return lookup.(func() (Credential, error))()
+		mu.Lock()
+		lookup, ok := known[host]
+		if !ok {
+			lookup = sync.OnceValues(func() (Credential, error) {
+				file, err := load()
+				if err != nil {
+					return Credential{}, fmt.Errorf("docker's configuration: %w", err)
+				}
+				return fromConfig(file, host)
+			})
+			known[host] = lookup
+		}
+		mu.Unlock()
+		return lookup()
 	}
 }
 

@@ -93,7 +93,7 @@ func (r *Repository) fail(ref, what string, err error) error {
 		return r.answered(ref, what, answer)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", ref, context.Canceled)
-	case innermost(err) == context.DeadlineExceeded:
+	case innermost(err) == context.DeadlineExceeded: //nolint:errorlint // the context's own: timeouts of net say that they are it, too
 		return fmt.Errorf("%s: %w", ref, context.DeadlineExceeded)
 	case errors.As(err, &login):
 		return &Error{Ref: ref, Text: redact(login.Error()), class: errdefs.ErrUnauthenticated, cause: login}

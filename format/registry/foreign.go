@@ -15,7 +15,6 @@ import (
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/retry"
 )
 
 // maxRedirects is net/http's own limit, which a check of redirects replaces.
@@ -24,8 +23,8 @@ const maxRedirects = 10
 // FetchForeign opens the content of a foreign layer at the first of desc.URLs
 // that has it. No credentials are sent, to no host (CVE-2020-15157), whatever
 // the options say; of them, Retries, MaxRetryWait, UserAgent, CAFile,
-// Transport and Warn count. The reader fails with [format.ErrCorrupt] at the end of what is
-// not of desc's size and digest; the caller closes it.
+// Transport and Warn count. The reader fails with [format.ErrCorrupt] at the
+// end of what is not of desc's size and digest; the caller closes it.
 func FetchForeign(ctx context.Context, desc ocispec.Descriptor, o Options) (io.ReadCloser, error) {
 	if err := desc.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("foreign layer: %q is no digest: %w%.0w", desc.Digest, err, errdefs.ErrInvalidArgument)
@@ -62,7 +61,7 @@ func fetchURL(ctx context.Context, address string, desc ocispec.Descriptor, o Op
 		network = &hostNetwork{caFile: o.CAFile}
 	}
 	client := &http.Client{
-		Transport: &retry.Transport{Base: network, Policy: newRetryPolicy(target.Host, o).request},
+		Transport: newRetryPolicy(target.Host, o).transport(network),
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if len(via) >= maxRedirects {
 				return fmt.Errorf("stopped after %d redirects", maxRedirects)

@@ -22,7 +22,8 @@ const maxPages = 10_000
 // digest, and by digest if there is none. The registry refuses it if something
 // that it names is not there. A manifest with a subject becomes one of its
 // referrers, through the tag schema if the registry has no referrers API;
-// writers of one process do not lose one another's. Idempotent.
+// writers of one process do not lose one another's there, those of two may:
+// a tag has no lock. Idempotent.
 func (r *Repository) PutRoot(ctx context.Context, desc ocispec.Descriptor, body []byte, refs ...string) error {
 	name := r.named(desc.Digest.String())
 	if err := desc.Digest.Validate(); err != nil {
@@ -56,7 +57,10 @@ func (r *Repository) PutRoot(ctx context.Context, desc ocispec.Descriptor, body 
 
 // subjects has a lock per subject that this process writes referrers of, so
 // that two Repositories do not both add to the index that each has read.
-var subjects sync.Map // string to *sync.Mutex
+var subjects struct {
+	sync.Mutex
+	known map[string]*sync.Mutex
+}
 
 // lockSubject locks the subject of a document, if it has one, and returns what
 // unlocks it.
@@ -69,10 +73,19 @@ func lockSubject(name string, body []byte) (unlock func()) {
 	if json.Unmarshal(body, &doc) != nil || doc.Subject == nil {
 		return func() {}
 	}
-	lock, _ := subjects.LoadOrStore(name+"@"+doc.Subject.Digest.String(), new(sync.Mutex))
-	mu := lock.(*sync.Mutex)
-	mu.Lock()
-	return mu.Unlock
+	key := name + "@" + doc.Subject.Digest.String()
+	subjects.Lock()
+	if subjects.known == nil {
+		subjects.known = map[string]*sync.Mutex{}
+	}
+	lock, ok := subjects.known[key]
+	if !ok {
+		lock = new(sync.Mutex)
+		subjects.known[key] = lock
+	}
+	subjects.Unlock()
+	lock.Lock()
+	return lock.Unlock
 }
 
 // Referrers returns the manifests whose subject is desc, from the referrers

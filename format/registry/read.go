@@ -94,7 +94,7 @@ func (r *Repository) document(ctx context.Context, ref string, limit int64) ([]b
 	if _, err := digest.Parse(ref); err == nil {
 		what = "manifest"
 	}
-	more := r.retries.request().(*patience)
+	more := r.retries.request()
 	for attempt := 0; ; attempt++ {
 		resp, err := r.request(ctx, http.MethodGet, r.base+"/manifests/"+ref, acceptDocuments)
 		if err != nil {

@@ -48,7 +48,12 @@ func newRetryPolicy(host string, o Options) retryPolicy {
 }
 
 // request returns the patience for one request.
-func (p retryPolicy) request() retry.Policy { return &patience{policy: p} }
+func (p retryPolicy) request() *patience { return &patience{policy: p} }
+
+// transport returns an oras-go transport that keeps to the policy.
+func (p retryPolicy) transport(network http.RoundTripper) *retry.Transport {
+	return &retry.Transport{Base: network, Policy: func() retry.Policy { return p.request() }}
+}
 
 // patience is what is left to one request. It is not safe for concurrent use.
 type patience struct {

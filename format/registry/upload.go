@@ -157,7 +157,7 @@ func (u *upload) patch(ctx context.Context, r io.Reader) error {
 
 // close names the blob that has been streamed and ends the session.
 func (u *upload) close(ctx context.Context, desc ocispec.Descriptor) error {
-	more := u.repo.retries.request().(*patience)
+	more := u.repo.retries.request()
 	for attempt := 0; ; attempt++ {
 		resp, err := u.put(ctx, desc.Digest, nil)
 		if err == nil && resp.StatusCode == http.StatusCreated {

@@ -252,7 +252,7 @@ func (w *blobWriter) end() {
 	w.stop()
 	if w.pipe != nil {
 		w.pipe.CloseWithError(errAborted)
-		<-w.result
+		_ = <-w.result // it is why this ends, or because of it
 		w.pipe = nil
 	}
 }
