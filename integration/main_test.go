@@ -9,6 +9,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -18,29 +19,37 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/manifest-format/manifest-format/integration/engines"
 )
 
-// product is the path of a manifest-format built from the work tree as it is.
-// Under the name docker-manifestformat it is the plugin.
-var product string
+// What every test uses, from before the first until after the last.
+var (
+	// product is the path of a manifest-format built from the work tree as it
+	// is. Under the name docker-manifestformat it is the plugin.
+	product string
+	// registry is open to all. Each test has repositories of its own in it.
+	registry *engines.Registry
+	// buildkit is the stock BuildKit.
+	buildkit *engines.Buildkitd
+)
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "manifest-format-")
+	code := 1
+	err := engines.Main(context.Background(), func(tb engines.TB) {
+		product = filepath.Join(tb.TempDir(), "manifest-format")
+		if err := build("..", product, os.Environ()); err != nil {
+			tb.Fatalf("%v", err)
+		}
+		registry = engines.StartRegistry(tb, engines.RegistryOptions{})
+		buildkit = engines.StartBuildkitd(tb, engines.BuildkitdOptions{})
+		code = m.Run()
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
 	}
-	defer os.RemoveAll(dir)
-	product = filepath.Join(dir, "manifest-format")
-	if err := build("..", product, os.Environ()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(code)
 }
 
 // build builds the program from the sources in tree.

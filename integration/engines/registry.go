@@ -26,13 +26,16 @@ type RegistryOptions struct {
 }
 
 // Registry is a running registry. It answers 404 to the referrers API, deletes
-// when asked, and takes an index whose children are not there.
+// when asked, and takes an index whose children are not there and layers that
+// are elsewhere.
 type Registry struct {
 	*process
 	// Addr is its host and port.
 	Addr string
 	// CA is the file with the certificate authority to trust, when it serves TLS.
 	CA string
+	// Data is the folder that its storage is in, laid out as distribution does.
+	Data string
 }
 
 var registryReady = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
@@ -43,17 +46,19 @@ func StartRegistry(tb TB, o RegistryOptions) *Registry {
 	dir := tb.TempDir()
 	type object map[string]any
 	listen := object{"addr": "127.0.0.1:0"}
+	reg := &Registry{Data: filepath.Join(dir, "data")}
+	validation := object{"urls": object{"allow": []string{"^https?://"}}}
 	config := object{
 		"version": "0.1",
 		// The address it listens on is told at level info.
 		"log": object{"level": "info", "accesslog": object{"disabled": true}},
 		"storage": object{
-			"filesystem": object{"rootdirectory": filepath.Join(dir, "data")},
+			"filesystem": object{"rootdirectory": reg.Data},
 			"delete":     object{"enabled": true},
 		},
-		"http": listen,
+		"http":       listen,
+		"validation": object{"manifests": validation},
 	}
-	reg := &Registry{}
 	if o.TLS {
 		server := newCertificate(tb, dir)
 		reg.CA = server.ca
@@ -66,7 +71,7 @@ func StartRegistry(tb TB, o RegistryOptions) *Registry {
 	if o.V2 {
 		program = "debian/usr/bin/docker-registry"
 	} else {
-		config["validation"] = object{"manifests": object{"indexes": object{"platforms": "none"}}}
+		validation["indexes"] = object{"platforms": "none"}
 	}
 
 	// YAML is a superset of JSON.
