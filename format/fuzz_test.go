@@ -9,7 +9,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode"
 
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/manifest-format/manifest-format/format"
@@ -50,11 +52,14 @@ func FuzzDocument(f *testing.F) {
 				t.Errorf("unfinished business: %q", left)
 			}
 			if err != nil {
-				if written := s.Written(); len(written) > 0 {
-					t.Errorf("failed with %v, but wrote %s", err, written)
+				// A layer may be left behind, whole; a document may not.
+				for _, dgst := range s.Written() {
+					if written, _ := s.Body(dgst); json.Valid(written) {
+						t.Errorf("failed with %v, but wrote %s", err, written)
+					}
 				}
-				if strings.ContainsAny(err.Error(), "\n\r") {
-					t.Errorf("the error has more than one line: %q", err)
+				if strings.ContainsFunc(err.Error(), unicode.IsControl) {
+					t.Errorf("the error has control characters: %q", err)
 				}
 				continue
 			}
@@ -124,7 +129,7 @@ func checkWayBack(t *testing.T, x conversion, s *formattest.Store, result *forma
 			continue
 		}
 		back, err := format.Convert(context.Background(), s, result.Root, p, format.Options{})
-		if errors.Is(err, format.ErrCorrupt) {
+		if errors.Is(err, format.ErrCorrupt) || errdefs.IsNotFound(err) {
 			continue // in a config, which only the way back reads
 		}
 		if err != nil {

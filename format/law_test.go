@@ -311,3 +311,16 @@ func TestConcurrentConversions(t *testing.T) {
 	group.Wait()
 	checkLaws(t, x, s, want)
 }
+
+// What needs no conversion comes back as it came, the descriptor too.
+func TestUnchangedRoot(t *testing.T) {
+	for _, image := range []formattest.Blob{oci.Image("linux/amd64"), oci.Manifest("linux/amd64", oci.Layer(format.Gzip, "a=1"))} {
+		x := conversionOf(image, format.ProfileOCI(), format.Options{})
+		x.root.Annotations = map[string]string{ocispec.AnnotationRefName: "latest"}
+		x.root.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
+		result := x.run(t, x.source())
+		if diff := cmp.Diff(x.root, result.Root); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

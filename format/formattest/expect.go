@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
@@ -83,8 +84,8 @@ func (c *Case) compareError(s *Store, err error) []string {
 		if !strings.HasPrefix(got, head+": ") || !strings.Contains(got, text) {
 			problems = append(problems, fmt.Sprintf("error (-want +got):\n- %s\n+ %s", want[0], got))
 		}
-		if strings.Contains(err.Error(), "\n") {
-			problems = append(problems, "the error has more than one line")
+		if strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			problems = append(problems, fmt.Sprintf("the error has control characters: %q", err))
 		}
 	}
 	return problems

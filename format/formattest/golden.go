@@ -179,6 +179,10 @@ func (c *Case) set(name, value string) error {
 		}
 	case "profile-no-index":
 		c.Profile.NoIndex, err = strconv.ParseBool(value)
+	case "profile-compressions":
+		for _, word := range strings.Fields(value) {
+			c.Profile.Compressions = append(c.Profile.Compressions, format.Compression(word))
+		}
 	case "on-loss":
 		c.Options.OnLoss = format.OnLoss(value)
 	case "platforms":
