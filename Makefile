@@ -63,8 +63,9 @@ bin/govulncheck: Makefile
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
-bench: build tools ## Run every benchmark
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build ## Measure manifest-format beside its peers (BENCHFLAGS='-scale 0.05' for a quick look)
+	.ci/tools debian registry regctl oras crane buildx
+	$(GO) run ./integration/bench $(BENCHFLAGS)
 
 demo: build ## Build an image, convert it in a registry, show both; nothing stays
 	.ci/tools registry buildkitd buildctl runc

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/manifest-format/manifest-format/integration/engines"
+)
+
+const (
+	// The image of issue 2: 4 platforms of 10 layers and a config, 839 MB.
+	layersPerPlatform = 10
+	layerSize         = 20 << 20
+	// zstdContent is the tar that is recompressed.
+	zstdContent = 1_000_000_000
+	// roomNeeded is on the disk while a run writes.
+	roomNeeded = 4_000_000_000
+)
+
+// bench has the fixtures in a registry.
+type bench struct {
+	product string // the path of manifest-format
+	home    *engines.Home
+	source  *engines.Registry
+	image   *image // for moving documents and blobs
+	zstd    *image // for recompression
+	tiny    *image // for start-up
+	count   int    // of repositories made
+}
+
+// newBench starts a registry and puts into it what the shapes need. scale
+// shrinks the layers.
+func newBench(tb engines.TB, product string, scale float64, shapes []shape) *bench {
+	tb.Helper()
+	b := &bench{product: product, source: engines.StartRegistry(tb, engines.RegistryOptions{})}
+	b.home = engines.NewHome(tb, b.source.Addr)
+	if err := checkRoom(b.home.Dir, uint64(scale*roomNeeded)); err != nil {
+		tb.Fatalf("%v", err)
+	}
+	repo := repository{client: newClient(), host: b.source.Addr}
+	named := func(name string) repository {
+		r := repo
+		r.name = name
+		return r
+	}
+	wanted := func(names ...string) bool {
+		return slices.ContainsFunc(shapes, func(s shape) bool { return slices.Contains(names, s.name) })
+	}
+	ctx := tb.Context()
+	var err error
+	if wanted("in-place", "mounts", "registries") {
+		b.image, err = pushImage(ctx, named("fixture/image"), platforms, layersPerPlatform, int64(scale*layerSize))
+	}
+	if err == nil && wanted("zstd") {
+		b.zstd, err = pushZstd(ctx, named("fixture/zstd"), int64(scale*zstdContent))
+	}
+	if err == nil && wanted("start-up") {
+		b.tiny, err = pushImage(ctx, named("fixture/small"), platforms[:2], 3, layerBytes)
+	}
+	if err != nil {
+		tb.Fatalf("fixtures: %v", err)
+	}
+	return b
+}
+
+// checkRoom fails where the disk is too full for a run.
+func checkRoom(dir string, needed uint64) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return err
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < needed { //nolint:gosec // a block's size is positive
+		return fmt.Errorf("%s has room for %s, and this needs %s: set TMPDIR, or make -scale smaller", dir, megabytes(free), megabytes(needed))
+	}
+	return nil
+}
+
+// fixture is the image that a shape is about.
+func (b *bench) fixture(s shape) *image {
+	switch s.name {
+	case "zstd":
+		return b.zstd
+	case "start-up":
+		return b.tiny
+	}
+	return b.image
+}
+
+// program is the path of a program that a tool names.
+func (b *bench) program(tb engines.TB, name string) string {
+	switch name {
+	case ours:
+		return b.product
+	case self:
+		path, err := os.Executable()
+		if err != nil {
+			tb.Fatalf("%v", err)
+		}
+		return path
+	}
+	return engines.Binary(tb, name)
+}
+
+// once runs a tool in a fresh place. With count, what it sends and receives is
+// counted, at the cost of its time.
+func (b *bench) once(ctx context.Context, s shape, t tool, count bool) (c cost, sent traffic, output int64, err error) {
+	err = engines.Main(ctx, func(tb engines.TB) {
+		var w *wire
+		if count {
+			w = &wire{}
+		}
+		src, dst := s.place(b, tb, w, t)
+		line := t.line(src, dst)
+		cmd := command{path: b.program(tb, line[0]), args: line[1:]}
+		// What earlier runs left to be written is not this one's burden.
+		syscall.Sync()
+		if c, err = cmd.run(tb.Context(), b.home.Dir, b.home.Env); err != nil {
+			tb.Fatalf("%v", err)
+		}
+		if count {
+			sent = w.traffic()
+		}
+		if t.outcome == isNothing {
+			return
+		}
+		if output, err = verify(tb.Context(), b.fixture(s), dst, t.outcome); err != nil {
+			tb.Fatalf("%s left no good image: %v", cmd, err)
+		}
+	})
+	return c, sent, output, err
+}
