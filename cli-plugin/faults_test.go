@@ -27,11 +27,6 @@ var faults = map[string]http.HandlerFunc{
 		}
 		fmt.Fprint(w, `{"schemaVersion":2}`)
 	},
-	// A blob that never ends.
-	"slow": func(w http.ResponseWriter, r *http.Request) {
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	},
 }
 
 // refuse answers everything with one of the distribution specification's errors.

@@ -3,6 +3,7 @@
 package location
 
 import (
+	"context"
 	"io"
 	"os"
 )
@@ -20,11 +21,24 @@ type Output interface {
 	IsTerminal() bool
 }
 
-// readerOf is the file below an input, which can be read at any place if it is
-// a regular one.
-func readerOf(in Input) io.Reader {
+// pipeBuffer is as much as is read from a pipe at once: what Linux gives one
+// at most unless asked.
+const pipeBuffer = 64 << 10
+
+// readerOf is what to read an input through: the file itself, in any order, if
+// it is a regular one, and otherwise a reader whose Read ends with ctx. A read
+// of a pipe cannot be called off: what waits in it is left behind.
+func readerOf(ctx context.Context, in Input) io.Reader {
 	if file, ok := in.File(); ok {
-		return file
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			return file
+		}
 	}
-	return in
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.CopyBuffer(w, struct{ io.Reader }{in}, make([]byte, pipeBuffer))
+		w.CloseWithError(err)
+	}()
+	return r
 }
