@@ -43,6 +43,9 @@ func Convert(ctx context.Context, s Store, root ocispec.Descriptor, p Profile, o
 	if err := c.run(ctx, root); err != nil {
 		return nil, withOp("convert", err)
 	}
+	if c.result.Digest == root.Digest && c.result.MediaType == root.MediaType {
+		c.result = root // with its platform and annotations
+	}
 	return &Result{
 		Source:    root,
 		Root:      c.result,
@@ -121,7 +124,7 @@ func newConversion(src content.Provider, p Profile, o Options) *conversion {
 // refuse is for what no conversion mends. A check reports it and goes on.
 func (c *conversion) refuse(rule Rule, path string, desc ocispec.Descriptor, err error) error {
 	if c.checking {
-		c.findings = append(c.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: err.Error()})
+		c.findings = append(c.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: printable(err.Error())})
 		return nil
 	}
 	return at("convert", path, desc, err)

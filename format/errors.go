@@ -5,7 +5,9 @@ package format
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -49,7 +51,7 @@ type Error struct {
 	Err error
 }
 
-// Error says the reason, then where. It is one line.
+// Error says the reason, then where. It is one line, whatever the image says.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Err.Error())
@@ -60,6 +62,24 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (at %s)", e.Path)
 	case e.Desc.Digest != "":
 		fmt.Fprintf(&b, " (%s)", e.Desc.Digest)
+	}
+	return printable(b.String())
+}
+
+// printable escapes what would break a line or move a terminal's cursor: text
+// out of an image is anybody's.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
 	}
 	return b.String()
 }

@@ -138,7 +138,8 @@ type Progress struct {
 type Loss struct {
 	// Rule is the id of the rule that removed it.
 	Rule string `json:"rule"`
-	// Path is where it was, as in [Error].
+	// Path is where it was, as in [Error]. It may have any character that an
+	// annotation's name may have: escape it before a person sees it.
 	Path string `json:"path"`
 	// What it was: `annotation "org.opencontainers.image.source"`.
 	What string `json:"what"`

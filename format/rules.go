@@ -100,17 +100,17 @@ type record struct {
 
 // broken records that a rule is broken in a way that is being mended.
 func (r *record) broken(rule Rule, path string, desc ocispec.Descriptor, format string, args ...any) {
-	r.findings = append(r.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: fmt.Sprintf(format, args...), Fixable: true})
+	r.findings = append(r.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: printable(fmt.Sprintf(format, args...)), Fixable: true})
 }
 
 // lose records a loss.
 func (r *record) lose(rule Rule, path, what, value, why string) {
-	r.losses = append(r.losses, Loss{Rule: rule.ID, Path: path, What: what, Value: clip(value), Why: why})
+	r.losses = append(r.losses, Loss{Rule: rule.ID, Path: path, What: printable(what), Value: printable(clip(value)), Why: printable(why)})
 }
 
 // note records what a person should know. The same note is kept once.
 func (r *record) note(rule Rule, path, format string, args ...any) {
-	n := Note{Rule: rule.ID, Path: path, Text: fmt.Sprintf(format, args...)}
+	n := Note{Rule: rule.ID, Path: path, Text: printable(fmt.Sprintf(format, args...))}
 	for _, known := range r.notes {
 		if known == n {
 			return
