@@ -222,6 +222,10 @@ func TestReadArchiveRefuses(t *testing.T) {
 	plus := func(files ...file) []byte { return pack(t, append(files, good...)) }
 	damaged := bytes.Clone(compressed(format.Gzip))
 	damaged[len(damaged)/2] ^= 0xff
+	bomb, err := formattest.Compress(format.Zstd, make([]byte, 129<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
 	large := bytes.Clone(plain)
 	copy(large[124:], "77777777777\x00") // the size of the first file
 	fixChecksum(large)
@@ -254,6 +258,7 @@ func TestReadArchiveRefuses(t *testing.T) {
 		{"gzip cut short", compressed(format.Gzip)[:200], wants{format.ErrCorrupt, "unexpected EOF"}},
 		{"gzip damaged", damaged, wants{format.ErrCorrupt, "archive: corrupt content"}},
 		{"zstd cut short", compressed(format.Zstd)[:200], wants{format.ErrCorrupt, "unexpected EOF"}},
+		{"zstd bomb", bomb, wants{format.ErrTooLarge, "decompress it first"}},
 		{"no index", pack(t, good[:1]), wants{format.ErrCorrupt, `it has no "index.json"`}},
 		{"another version", pack(t, []file{{"oci-layout", `{"imageLayoutVersion":"2.0.0"}`}, good[1]}), wants{errdefs.ErrNotImplemented, "2.0.0"}},
 		{"index too large", pack(t, []file{good[0], {"index.json", emptyIndex + strings.Repeat(" ", 4<<20)}}), wants{format.ErrTooLarge, "index.json"}},

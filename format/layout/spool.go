@@ -27,6 +27,14 @@ var (
 // takes: what `zstd -d` accepts without --long.
 const maxWindow = 128 << 20
 
+// A few bytes can stand for gigabytes, and fill a disk. gzip never does better
+// than 1032 to 1, and no image does either: what does, and is not small, is
+// refused. zstd reaches 30,000 to 1.
+const (
+	maxExpansion = 2000
+	alwaysFine   = 128 << 20
+)
+
 // compressionOf says how bytes that begin like this are compressed.
 func compressionOf(start []byte) format.Compression {
 	switch {
@@ -137,10 +145,11 @@ func spool(ctx context.Context, r io.Reader) (*temporaryFile, error) {
 		return nil, err
 	}
 	src := &source{read: cancellable(ctx, r)}
-	_, err = decompress(t, bufio.NewReaderSize(src, 1<<20))
+	_, err = decompress(&expansion{w: t, src: src}, bufio.NewReaderSize(src, 1<<20))
 	switch {
 	case err == nil:
 		return t, nil
+	case errors.Is(err, format.ErrTooLarge):
 	case t.failed == nil && src.failed == nil: // neither end failed: it is what lies between
 		err = fmt.Errorf("%w: %w", format.ErrCorrupt, err)
 	}
@@ -171,15 +180,33 @@ func decompress(w io.Writer, r *bufio.Reader) (int64, error) {
 	return io.Copy(w, r)
 }
 
-// source remembers why it could not be read.
+// expansion refuses to write absurdly more than was read.
+type expansion struct {
+	w    io.Writer
+	src  *source
+	size int64
+}
+
+// Write implements io.Writer.
+func (e *expansion) Write(p []byte) (int, error) {
+	e.size += int64(len(p))
+	if e.size > alwaysFine && e.size/maxExpansion > e.src.size {
+		return 0, fmt.Errorf("%w: %d bytes become more than %d: decompress it first", format.ErrTooLarge, e.src.size, e.size)
+	}
+	return e.w.Write(p)
+}
+
+// source counts what is read, and remembers why it could not be.
 type source struct {
 	read   func([]byte) (int, error)
+	size   int64
 	failed error
 }
 
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.read(p)
+	s.size += int64(n)
 	if err != nil && err != io.EOF {
 		s.failed = err
 	}
