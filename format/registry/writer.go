@@ -148,7 +148,8 @@ type blobWriter struct {
 	digester digest.Digester
 	status   content.Status
 	pipe     *io.PipeWriter // nil before the first byte
-	result   chan error     // of the stream
+	done     chan struct{}  // closed when the stream has ended, with failure
+	failure  error
 	closed   bool
 }
 
@@ -178,15 +179,14 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 		}
 		var r *io.PipeReader
 		r, w.pipe = io.Pipe()
-		w.result = make(chan error, 1)
+		w.done = make(chan struct{})
 		go func() {
-			err := w.stream(r)
-			if err != nil {
-				r.CloseWithError(err)
+			defer close(w.done)
+			if w.failure = w.stream(r); w.failure != nil {
+				r.CloseWithError(w.failure)
 			} else {
 				r.CloseWithError(io.ErrClosedPipe)
 			}
-			w.result <- err
 		}()
 	}
 	n, err := w.pipe.Write(p)
@@ -238,10 +238,10 @@ func (w *blobWriter) finish(ctx context.Context, size int64, expected digest.Dig
 	}
 	if w.pipe != nil {
 		w.pipe.Close()
-		err := <-w.result
+		<-w.done
 		w.pipe = nil
-		if err != nil {
-			return err
+		if w.failure != nil {
+			return w.failure
 		}
 	}
 	return w.session.close(repo.forPush(ctx), ocispec.Descriptor{Digest: expected, Size: w.status.Offset})
@@ -252,7 +252,7 @@ func (w *blobWriter) end() {
 	w.stop()
 	if w.pipe != nil {
 		w.pipe.CloseWithError(errAborted)
-		_ = <-w.result // it is why this ends, or because of it
+		<-w.done
 		w.pipe = nil
 	}
 }
