@@ -37,7 +37,7 @@ func (c *conversion) planAttestations() error {
 		if e.class != classAttestation || e.out {
 			return nil
 		}
-		return c.planAttestation(e, images[e.about])
+		return c.planAttestation(e, images[e.about()])
 	})
 }
 
@@ -45,7 +45,7 @@ func (c *conversion) planAttestations() error {
 func (c *conversion) planAttestation(e *entry, known bool) error {
 	if c.attests == AttestationsKeep {
 		if !known {
-			c.note(ruleAttestations, e.path, "it speaks of %s, which is not in the index", e.about)
+			c.note(ruleAttestations, e.path, "it speaks of %s, which is not in the index", e.about())
 		}
 		p := &plan{doc: e.child, typ: e.child.typ}
 		c.plans[e.child] = p
@@ -58,11 +58,10 @@ func (c *conversion) planAttestation(e *entry, known bool) error {
 		c.lose(ruleAttestations, e.path, "attestation manifest", e.Digest.String(), c.whyDropped())
 	case !known:
 		e.out = true
-		c.lose(ruleAttestations, e.path, "attestation manifest", e.Digest.String(), fmt.Sprintf("it speaks of %s, which is not in the index", e.about))
+		c.lose(ruleAttestations, e.path, "attestation manifest", e.Digest.String(), fmt.Sprintf("it speaks of %s, which is not in the index", e.about()))
 	default:
 		e.out = true
 		c.leaving = append(c.leaving, e)
-		c.plans[e.child] = &plan{doc: e.child, typ: MediaType{Format: OCI, Kind: KindManifest}}
 	}
 	return nil
 }
@@ -116,9 +115,9 @@ func (c *conversion) buildAttestations(ctx context.Context, x *indexPlan) error 
 		return nil
 	})
 	finish := func(e *entry, build func(context.Context, *entry, ocispec.Descriptor) error) error {
-		image, known := images[e.about]
-		if known && image.Digest != e.about {
-			c.note(ruleAttestations, e.path, "the in-toto statements in it still name the image as it was, %s", e.about)
+		image, known := images[e.about()]
+		if known && image.Digest != e.about() {
+			c.note(ruleAttestations, e.path, "the in-toto statements in it still name the image as it was, %s", e.about())
 		}
 		return build(ctx, e, image)
 	}
@@ -142,7 +141,7 @@ func (c *conversion) buildKept(ctx context.Context, e *entry, image ocispec.Desc
 	if p.built {
 		return nil
 	}
-	if s := e.child.subject; s != nil && image.Digest != "" && s.Digest == e.about && image.Digest != s.Digest {
+	if s := e.child.subject; s != nil && image.Digest != "" && s.Digest == e.about() && image.Digest != s.Digest {
 		setContent(s.node, image)
 		p.did("subject")
 	}
@@ -151,12 +150,14 @@ func (c *conversion) buildKept(ctx context.Context, e *entry, image ocispec.Desc
 }
 
 // buildReferrer makes an OCI artifact of an attestation manifest, with the
-// converted image as its subject.
+// converted image as its subject. It edits a copy: the same manifest may speak
+// of two images.
 func (c *conversion) buildReferrer(ctx context.Context, e *entry, image ocispec.Descriptor) error {
-	d, p := e.child, c.plans[e.child]
-	if p.built {
-		return nil
+	d, err := e.child.copy(e.path)
+	if err != nil {
+		return err
 	}
+	p := &plan{doc: d, typ: MediaType{Format: OCI, Kind: KindManifest}}
 	root := d.tree.Root
 	if !d.typed {
 		d.tree.Insert(root, "schemaVersion", jsontree.Member{Name: "mediaType", Value: p.typ.String()})

@@ -66,7 +66,7 @@ func (c *conversion) buildEntry(ctx context.Context, x *indexPlan, e *entry) err
 		x.did("digests")
 	}
 	if e.class == classAttestation {
-		if image, ok := c.imageNow(e.about); ok && image != e.about {
+		if image, ok := c.imageNow(e.about()); ok && image != e.about() {
 			e.node.Get("annotations").Get(annotationReferenceDigest).SetText(image.String())
 			x.did("attestations re-pointed")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -207,7 +208,11 @@ func oneOf[T ~string](option string, value T, known ...T) error {
 
 // plan reads the image and decides what to do.
 func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
-	g, err := load(ctx, c.src, root, c.opts.Concurrency)
+	var only platforms.Matcher
+	if len(c.opts.Platforms) > 0 {
+		only = platforms.Any(c.opts.Platforms...)
+	}
+	g, err := load(ctx, c.src, root, c.opts.Concurrency, only)
 	if err != nil {
 		return err
 	}

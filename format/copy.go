@@ -32,7 +32,7 @@ func Copy(ctx context.Context, dst content.Ingester, src content.Provider, root 
 	}
 	c := &copier{dst: dst, src: src, opts: o, seen: map[digest.Digest]bool{}, heights: map[*document]int{}}
 	for _, desc := range append([]ocispec.Descriptor{root}, o.Referrers...) {
-		g, err := load(ctx, src, desc, o.Concurrency)
+		g, err := load(ctx, src, desc, o.Concurrency, nil)
 		if err != nil {
 			return withOp("copy", err)
 		}

@@ -35,6 +35,8 @@ type descriptor struct {
 	// field is where it stands: "config", "subject", "layers/0", "manifests/3".
 	field string
 	typ   MediaType
+	// unread says that it names a document that was not asked for.
+	unread bool
 }
 
 // document is an index or a manifest, read strictly.
@@ -119,11 +121,17 @@ func readDocument(ctx context.Context, src content.Provider, desc ocispec.Descri
 	if err != nil {
 		return nil, err
 	}
-	d := &document{desc: desc, path: path, body: body}
-	if d.tree, err = jsontree.Parse(body); err != nil {
+	return (&document{desc: desc, body: body}).copy(path)
+}
+
+// copy returns d as it was read, to be edited apart from d, as if met at path.
+func (d *document) copy(path string) (*document, error) {
+	twin := &document{desc: d.desc, path: path, body: d.body}
+	var err error
+	if twin.tree, err = jsontree.Parse(d.body); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAmbiguous, err)
 	}
-	return d, d.parse()
+	return twin, twin.parse()
 }
 
 // documentFields are the members that clients act on.
@@ -148,7 +156,9 @@ func (d *document) parse() error {
 	if err := d.parseType(); err != nil {
 		return err
 	}
-	d.artifactType, _ = root.Get("artifactType").Text()
+	if err := d.parseText(); err != nil {
+		return err
+	}
 	var err error
 	if d.typ.Kind == KindIndex {
 		d.manifests, err = parseDescriptors(root, "manifests")
@@ -164,6 +174,30 @@ func (d *document) parse() error {
 	}
 	d.layers, err = parseDescriptors(root, "layers")
 	return err
+}
+
+// parseText reads the document's own strings, and refuses what is none: what
+// cannot be read cannot be said to be lost.
+func (d *document) parseText() error {
+	if v := d.tree.Root.Get("artifactType"); v != nil && v.Kind() != 'n' {
+		var ok bool
+		if d.artifactType, ok = v.Text(); !ok {
+			return fmt.Errorf("%w: its artifactType is no string", ErrAmbiguous)
+		}
+	}
+	annotations := d.tree.Root.Get("annotations")
+	if annotations == nil || annotations.Kind() == 'n' {
+		return nil
+	}
+	if annotations.Kind() != '{' {
+		return fmt.Errorf("%w: its annotations are no object", ErrAmbiguous)
+	}
+	for _, it := range annotations.Items() {
+		if _, ok := it.Value.Text(); !ok {
+			return fmt.Errorf("%w: its annotation %q is no string", ErrAmbiguous, clip(it.Name))
+		}
+	}
+	return nil
 }
 
 // parseType decides what the document is. What it says, what its descriptor

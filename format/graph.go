@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -26,15 +27,17 @@ type graph struct {
 const defaultReads = 8
 
 // load reads all documents below root, level by level, several at once. Each
-// is read once however often it is named.
-func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, concurrency int) (*graph, error) {
+// is read once however often it is named. If only is not nil, images whose
+// index names a platform that it does not match are not read, nor what speaks
+// of them: an engine has the index of all platforms and the content of one.
+func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, concurrency int, only platforms.Matcher) (*graph, error) {
 	if concurrency <= 0 {
 		concurrency = defaultReads
 	}
 	if !isDocument(root.MediaType) {
 		return nil, &Error{Op: "read", Desc: root, Err: fmt.Errorf("%w: %q is neither an index nor a manifest", ErrNotFixable, clip(root.MediaType))}
 	}
-	l := &loader{src: src, concurrency: concurrency, seen: map[docKey]*document{}}
+	l := &loader{src: src, concurrency: concurrency, only: only, seen: map[docKey]*document{}}
 	first := &document{desc: root}
 	g := &graph{root: first}
 	for level := []*document{first}; len(level) > 0; l.depth++ {
@@ -103,6 +106,7 @@ type docKey struct {
 type loader struct {
 	src         content.Provider
 	concurrency int
+	only        platforms.Matcher
 	depth       int
 	descriptors int
 	total       int64
@@ -162,8 +166,9 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 			return nil, &Error{Op: "read", Path: d.path, Desc: d.desc, Err: tooMany()}
 		}
 		d.children = make([]*document, len(d.manifests))
+		l.pass(d)
 		for i, m := range d.manifests {
-			if !isDocument(m.MediaType) {
+			if !isDocument(m.MediaType) || m.unread {
 				continue
 			}
 			path := d.path + "/" + m.field
@@ -185,6 +190,25 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 	return next, nil
 }
 
+// pass marks the entries of an index that are not to be read.
+func (l *loader) pass(d *document) {
+	if l.only == nil {
+		return
+	}
+	passed := map[digest.Digest]bool{}
+	for _, m := range d.manifests {
+		if p := m.Platform; p != nil && p.OS != "" && p.Architecture != "" && m.typ.Kind == KindManifest && !m.isAttestation() {
+			m.unread = !l.only.Match(*p)
+			passed[m.Digest] = m.unread
+		}
+	}
+	for _, m := range d.manifests {
+		if m.isAttestation() {
+			m.unread = passed[m.about()]
+		}
+	}
+}
+
 // Walk yields root and everything below it, a document before its children,
 // in document order, each occurrence once: indexes, manifests, then a
 // manifest's config and layers. Documents are read strictly and all at first,
@@ -193,7 +217,7 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 // Configs and layers are named, not read.
 func Walk(ctx context.Context, src content.Provider, root ocispec.Descriptor) iter.Seq2[Node, error] {
 	return func(yield func(Node, error) bool) {
-		g, err := load(ctx, src, root, 0)
+		g, err := load(ctx, src, root, 0, nil)
 		if err != nil {
 			err = withOp("walk", err)
 			node := Node{Desc: root}

@@ -36,8 +36,6 @@ type entry struct {
 	platform *ocispec.Platform
 	// out says that the result does not have it.
 	out bool
-	// about is the digest that an attestation speaks of.
-	about digest.Digest
 }
 
 // indexPlan is what becomes of an index.
@@ -83,15 +81,32 @@ func (c *conversion) openIndex(d *document, path string) (*indexPlan, error) {
 	return x, nil
 }
 
+// isAttestation reports whether an entry is marked as one of BuildKit's
+// attestation manifests.
+func (d *descriptor) isAttestation() bool {
+	return d.typ.Kind == KindManifest && d.Annotations[annotationReferenceType] == referenceAttestation && d.about() != ""
+}
+
+// about returns the digest of the image that an attestation speaks of, empty
+// if it names none.
+func (d *descriptor) about() digest.Digest {
+	about, err := digest.Parse(d.Annotations[annotationReferenceDigest])
+	if err != nil {
+		return ""
+	}
+	return about
+}
+
 func (e *entry) classify() {
-	about, err := digest.Parse(e.Annotations[annotationReferenceDigest])
 	switch {
+	case e.isAttestation():
+		e.class = classAttestation
+	case e.unread:
+		e.class = classImage
 	case e.child == nil:
 		e.class = classOther
 	case e.child.typ.Kind == KindIndex:
 		e.class = classIndex
-	case e.Annotations[annotationReferenceType] == referenceAttestation && err == nil:
-		e.class, e.about = classAttestation, about
 	case e.child.isArtifact():
 		e.class = classOther
 	default:
@@ -194,7 +209,7 @@ func (c *conversion) selectPlatforms(ctx context.Context) error {
 		}
 	}
 	return c.top.each(func(e *entry) error {
-		if e.class == classAttestation && gone[e.about] {
+		if e.class == classAttestation && gone[e.about()] {
 			e.out = true
 		}
 		if e.class == classOther && e.child != nil && e.child.subject != nil && gone[e.child.subject.Digest] {
@@ -212,7 +227,7 @@ func noPlatform(d *document, p ocispec.Platform, there []string) error {
 // findPlatform reads an image's platform from its config where the index does
 // not name it.
 func (c *conversion) findPlatform(ctx context.Context, e *entry) error {
-	if e.class != classImage || e.platform != nil && e.platform.OS != "" && e.platform.Architecture != "" {
+	if e.class != classImage || e.unread || e.platform != nil && e.platform.OS != "" && e.platform.Architecture != "" {
 		return nil
 	}
 	var err error
