@@ -40,7 +40,7 @@ bin/docker-manifestformat: bin/manifest-format
 test: tools ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev
 	$(GO) test -race $(LIBRARIES)
-	$(GO) test -timeout 30m ./integration/...
+	$(GO) test -count=1 -timeout 30m ./integration/...
 
 lint: $(LINTERS) ## Run go vet, golangci-lint, gofumpt and govulncheck
 	$(GO) vet ./...
@@ -72,7 +72,7 @@ demo: build ## Build an image, convert it in a registry, show both; nothing stay
 	$(GO) run ./integration/demo
 
 docs: ## Write the reference of the command line anew
-	$(GO) generate ./cli-plugin/...
+	$(GO) run ./integration/reference
 
 install: build ## Install for this user: the Docker plugin and manifest-format
 	install -D bin/docker-manifestformat $(DESTDIR)$(DOCKER_CONFIG)/cli-plugins/docker-manifestformat
