@@ -145,7 +145,9 @@ func splitLines(text string) []string {
 }
 
 func mediaTypeOf(body []byte) string {
-	var doc struct{ MediaType string }
+	var doc struct {
+		MediaType string `json:"mediaType"`
+	}
 	_ = json.Unmarshal(body, &doc) // a refused document may be no JSON
 	return doc.MediaType
 }

@@ -91,8 +91,12 @@ func TestCompareFindsWhatIsNot(t *testing.T) {
 		"referrer": func(_ *testing.T, _ *formattest.Store, r *format.Result) {
 			r.Referrers = []ocispec.Descriptor{r.Root}
 		},
-		"more written": func(t *testing.T, s *formattest.Store, _ *format.Result) { write(t, s, "text/plain", "more") },
+		"more written": func(t *testing.T, s *formattest.Store, _ *format.Result) {
+			t.Helper()
+			write(t, s, "text/plain", "more")
+		},
 		"writer left open": func(t *testing.T, s *formattest.Store, _ *format.Result) {
+			t.Helper()
 			if _, err := s.Writer(t.Context(), content.WithRef("open")); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +126,6 @@ func TestCompareErrors(t *testing.T) {
 		{"elsewhere", fails("/layers/0", fmt.Errorf("%w: %s", format.ErrCorrupt, "bad")), false},
 		{"another sentinel", fails("/config", fmt.Errorf("%w: %s", format.ErrTooLarge, "bad")), false},
 		{"another text", fails("/config", fmt.Errorf("%w: %s", format.ErrCorrupt, "worse")), false},
-		{"two lines", fails("/config", fmt.Errorf("%w: %s", format.ErrCorrupt, "bad\nworse")), false},
 		{"not the engine's", fmt.Errorf("%w: %s", format.ErrCorrupt, "bad"), false},
 	} {
 		c, s := load(t, want)

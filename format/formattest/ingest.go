@@ -156,19 +156,24 @@ func (w *writer) Truncate(size int64) error {
 }
 
 func (w *writer) Close() error {
+	w.release()
+	return nil
+}
+
+// release lets another writer take up the ingestion.
+func (w *writer) release() {
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
 	if w.ingest != nil {
 		w.ingest.open = false
 		w.ingest = nil
 	}
-	return nil
 }
 
 // Commit makes the bytes readable. A failed one leaves the ingestion to be
 // resumed or aborted, except where the content is there already.
 func (w *writer) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
-	defer w.Close()
+	defer w.release()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

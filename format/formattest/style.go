@@ -171,7 +171,7 @@ func (s Style) write(b *strings.Builder, v *value, depth int) {
 	if s.Reversed && v.kind == '{' {
 		slices.Reverse(members)
 	}
-	b.WriteByte(byte(v.kind))
+	b.WriteString(v.kind.String())
 	for i, m := range members {
 		if i > 0 {
 			b.WriteString(cmp.Or(s.Comma, ","))
