@@ -153,8 +153,9 @@ func TestWriteArchiveForDockerLoad(t *testing.T) {
 	}{
 		{
 			"one image", func(p place) { put(t, p, image, "docker.io/library/app:v1", "example.com/app:v1", "v1") },
-			"[" + entry(image, `["app:v1","example.com/app:v1"]`) + "]",
+			"[" + entry(image, `["app:v1","example.com/app:v1","v1:latest"]`) + "]",
 		},
+		{"by digest", func(p place) { put(t, p, image, "example.com/app@"+image.Desc.Digest.String(), "V1") }, "[" + entry(image, "[]") + "]"},
 		{"no name", func(p place) { put(t, p, image) }, "[" + entry(image, "[]") + "]"},
 		{"with attestations", func(p place) { put(t, p, attested, "app:v1") }, "[" + entry(image, `["app:v1"]`) + "]"},
 		{

@@ -116,13 +116,16 @@ func (a *ArchiveWriter) onlyManifest(desc ocispec.Descriptor) (manifest ocispec.
 	return a.onlyManifest(found[0])
 }
 
-// repoTag is a full reference with a tag as Docker shows it to people, which
-// is how manifest.json has it.
+// repoTag is what an engine calls an image, as Docker shows it to people:
+// manifest.json has it so. One that has a tag and no more becomes a repository
+// of that name, as it does in engines with the containerd image store, which
+// read index.json (containerd, client/import.go).
 func repoTag(n name) string {
-	named, err := reference.ParseNormalizedNamed(n.full)
+	named, err := reference.ParseNormalizedNamed(n.String())
 	if err != nil {
 		return ""
 	}
+	named = reference.TagNameOnly(named)
 	if _, ok := named.(reference.Tagged); !ok {
 		return ""
 	}
