@@ -8,6 +8,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -53,12 +54,12 @@ func run(ctx context.Context) error {
 }
 
 // pages makes the pages of docs/reference, by file name, from the sources in root.
-func pages(ctx context.Context, root string) (map[string]string, error) {
+func pages(ctx context.Context, root string) (_ map[string]string, err error) {
 	dir, err := os.MkdirTemp("", "manifest-format-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	program := filepath.Join(dir, "manifest-format")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cli-plugin")
 	build.Dir = root
