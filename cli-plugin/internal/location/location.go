@@ -148,7 +148,7 @@ func parseRegistry(s string) (Location, error) {
 func splitPath(whole, scheme string) (path, name string, err error) {
 	s := strings.TrimPrefix(whole, scheme)
 	path = s
-	if i := strings.LastIndexByte(s, '@'); i >= 0 && strings.Contains(s[i:], ":") {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 && strings.Contains(s[i:], ":") && !strings.Contains(s[i:], "/") {
 		path, name = s[:i], s[i+1:]
 		if err := digest.Digest(name).Validate(); err != nil {
 			return "", "", fmt.Errorf("%s: %q after the @: %w", whole, name, err)
