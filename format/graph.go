@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -127,6 +128,9 @@ func (l *loader) readLevel(ctx context.Context, level []*document) error {
 	for i, d := range level {
 		group.Go(func() error {
 			read, err := readDocument(ctx, l.src, d.desc, d.path)
+			if errdefs.IsNotFound(err) && d.desc.Platform != nil {
+				err = fmt.Errorf("%w; the index names %s, but the image is not whole here: choose the platforms that are", err, platforms.FormatAll(*d.desc.Platform))
+			}
 			if err != nil {
 				errs[i] = below(d, err)
 				return nil
