@@ -8,6 +8,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -118,6 +119,20 @@ func bake(t *testing.T, r repository, tag, from string, options []string, attrib
 		},
 		Platforms: []string{"linux/amd64", "linux/arm64"},
 		Options:   options,
+		Output:    engines.Push(r.ref(tag), append([]string{"oci-mediatypes=true"}, attributes...)...),
+	})
+}
+
+// bakeRandom builds an image for linux/amd64 with one layer of random bytes.
+func bakeRandom(t *testing.T, r repository, tag string, size int, attributes ...string) {
+	t.Helper()
+	random := make([]byte, size)
+	if _, err := rand.Read(random); err != nil {
+		t.Fatal(err)
+	}
+	buildkit.Build(t, engines.Build{
+		Context:   fstest.MapFS{"Dockerfile": {Data: []byte(scratch + "\nCOPY random /random\n")}, "random": {Data: random}},
+		Platforms: []string{"linux/amd64"},
 		Output:    engines.Push(r.ref(tag), append([]string{"oci-mediatypes=true"}, attributes...)...),
 	})
 }

@@ -9,9 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,18 +24,18 @@ import (
 type outcome struct {
 	stdout, stderr string
 	code           int
-	// peak is the largest resident set the process had, in bytes.
-	peak int64
 }
 
 // invocation is a run of the product. The zero value of each field will do.
 type invocation struct {
-	home  *engines.Home
-	env   []string
-	stdin io.Reader
-	args  []string
+	// program runs the product where it is not the product itself.
+	program string
+	home    *engines.Home
+	env     []string
+	stdin   io.Reader
+	args    []string
 	// started is called once the process runs.
-	started func(*exec.Cmd)
+	started func(*os.Process)
 }
 
 // run runs the product and waits for it.
@@ -44,7 +44,10 @@ func (i invocation) run(t *testing.T) outcome {
 	if i.home == nil {
 		i.home = engines.NewHome(t, registry.Addr)
 	}
-	cmd := exec.CommandContext(t.Context(), product, i.args...)
+	if i.program == "" {
+		i.program = product
+	}
+	cmd := exec.CommandContext(t.Context(), i.program, i.args...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir, cmd.Env = i.home.Dir, append(i.home.Env, i.env...)
 	cmd.Stdin = i.stdin
@@ -54,17 +57,13 @@ func (i invocation) run(t *testing.T) outcome {
 		t.Fatal(err)
 	}
 	if i.started != nil {
-		i.started(cmd)
+		i.started(cmd.Process)
 	}
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	out := outcome{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		out.peak = usage.Maxrss << 10
-	}
-	return out
+	return outcome{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
 // must runs the product and fails the test unless it succeeds.
