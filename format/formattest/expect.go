@@ -343,6 +343,11 @@ func (c *Case) actualDocuments(s *Store, result *format.Result) map[string]strin
 			documents["out/"+called[dgst]] = c.symbolic(s, result, body)
 		}
 	}
+	// A root that is like another document was not written as one of its own.
+	if result.Root.Digest != result.Source.Digest && c.settings["result"] == "" {
+		body, _ := s.Body(result.Root.Digest)
+		documents["out/root"] = c.symbolic(s, result, body)
+	}
 	return documents
 }
 
