@@ -3,6 +3,7 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -84,10 +85,10 @@ func (b *blob) hash(p []byte, off int64) error {
 }
 
 // readFullAt fills p from the start of r.
-func readFullAt(r io.ReaderAt, p []byte) (int, error) {
+func readFullAt(r io.ReaderAt, p []byte) error {
 	n, err := r.ReadAt(p, 0)
-	if err == io.EOF && n == len(p) {
+	if errors.Is(err, io.EOF) && n == len(p) {
 		err = nil
 	}
-	return n, err
+	return err
 }

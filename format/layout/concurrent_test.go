@@ -130,7 +130,9 @@ func holdRole(args []string) error {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	fmt.Println("held")
+	if _, err := os.Stdout.WriteString("held\n"); err != nil {
+		return err
+	}
 	time.Sleep(time.Minute)
 	return nil
 }

@@ -238,8 +238,7 @@ func (d *Dir) readFile(name string) ([]byte, error) {
 			name, d.where(), format.ErrTooLarge, info.Size(), maxDocument)
 	}
 	body := make([]byte, info.Size())
-	_, err = readFullAt(f, body)
-	return body, err
+	return body, readFullAt(f, body)
 }
 
 // open opens a regular file. It looks before it opens, as opening a pipe would

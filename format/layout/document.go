@@ -65,7 +65,7 @@ func readDocument(ctx context.Context, src content.Provider, desc ocispec.Descri
 			desc.Digest, format.ErrTooLarge, blob.Size(), maxDocument)
 	}
 	body := make([]byte, blob.Size())
-	if _, err := readFullAt(blob, body); err != nil {
+	if err := readFullAt(blob, body); err != nil {
 		return nil, err
 	}
 	return body, nil

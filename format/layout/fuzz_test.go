@@ -68,6 +68,7 @@ func FuzzArchive(f *testing.F) {
 }
 
 func checkArchive(t *testing.T, a *layout.Archive) {
+	t.Helper()
 	refs, err := a.Refs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +106,7 @@ func listed(refs []layout.Ref, dgst digest.Digest) bool {
 }
 
 func checkBlob(t *testing.T, a *layout.Archive, desc ocispec.Descriptor) {
+	t.Helper()
 	body, err := read(t, a, desc)
 	if err != nil {
 		if !known(err) {

@@ -185,8 +185,11 @@ func TestPutRootRefuses(t *testing.T) {
 func TestNamesAreAMap(t *testing.T) {
 	images := []formattest.Blob{app("a"), app("b"), app("c")}
 	const foreign = `{"mediaType":"application/xml","size":7,"digest":"sha256:b3d63d132d21c3ff4c35a061adf23cf43da8ae054247e32faa95494d904a007e","z":0.10}`
+	d, file := withIndex(t, emptyIndex)
 	rapid.Check(t, func(rt *rapid.T) {
-		d, file := withIndex(t, `{"manifests":[`+foreign+`]}`)
+		if err := os.WriteFile(file, []byte(`{"manifests":[`+foreign+`]}`), 0o600); err != nil {
+			rt.Fatal(err)
+		}
 		want := map[string]string{}
 		for range rapid.IntRange(1, 6).Draw(rt, "puts") {
 			image := rapid.SampledFrom(images).Draw(rt, "image")

@@ -176,6 +176,7 @@ func decompress(w io.Writer, r *bufio.Reader) (int64, error) {
 		}
 		defer zr.Close()
 		return io.Copy(w, zr)
+	case format.Uncompressed:
 	}
 	return io.Copy(w, r)
 }
@@ -207,7 +208,7 @@ type source struct {
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.read(p)
 	s.size += int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.failed = err
 	}
 	return n, err
