@@ -77,8 +77,7 @@ func shellThere(condition string) (bool, error) {
 // scope lets an engine live as long as a script.
 type scope struct {
 	*testscript.TestScript
-	ctx  context.Context
-	name string
+	ctx context.Context
 }
 
 func newScope(ts *testscript.TestScript) scope {

@@ -150,10 +150,7 @@ func (s *step) advance(u format.Progress, now time.Time) {
 		return // the command says it, once; here it just does not end
 	}
 	s.vertex.Completed = &now
-	switch u.Action {
-	case format.ActionExists, format.ActionMount, format.ActionSkip:
-		s.vertex.Cached = true
-	}
+	s.vertex.Cached = u.Action == format.ActionExists || u.Action == format.ActionMount || u.Action == format.ActionSkip
 	s.status.Current = u.Desc.Size
 	s.status.Completed = &now
 }
