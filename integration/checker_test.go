@@ -43,7 +43,7 @@ type dialect struct {
 	// layers name the compression of each media type; a foreign layer has none.
 	layers map[string]string
 	// valid refuses a document with anything in it that the format does not define.
-	valid func(t *testing.T, mediaType string, body []byte)
+	valid func(tb testing.TB, mediaType string, body []byte)
 }
 
 var dialects = map[string]dialect{
@@ -61,8 +61,8 @@ var dialects = map[string]dialect{
 
 // validDocker holds a document against the fields of
 // https://distribution.github.io/distribution/spec/manifest-v2-2/, and no others.
-func validDocker(t *testing.T, mediaType string, body []byte) {
-	t.Helper()
+func validDocker(tb testing.TB, mediaType string, body []byte) {
+	tb.Helper()
 	type blob struct {
 		MediaType string        `json:"mediaType"`
 		Size      int64         `json:"size"`
@@ -102,20 +102,20 @@ func validDocker(t *testing.T, mediaType string, body []byte) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(document); err != nil {
-		t.Errorf("not Docker V2.2: %v\n%s", err, body)
+		tb.Errorf("not Docker V2.2: %v\n%s", err, body)
 	}
 }
 
 // validOCI holds a document against the JSON schemas of the image specification.
-func validOCI(t *testing.T, mediaType string, body []byte) {
-	t.Helper()
+func validOCI(tb testing.TB, mediaType string, body []byte) {
+	tb.Helper()
 	validator := map[string]schema.Validator{
 		ociIndex:    schema.ValidatorMediaTypeImageIndex,
 		ociManifest: schema.ValidatorMediaTypeManifest,
 		ociConfig:   schema.ValidatorMediaTypeImageConfig,
 	}[mediaType]
 	if err := validator.Validate(bytes.NewReader(body)); err != nil {
-		t.Errorf("not valid against the schema of %s: %v\n%s", mediaType, err, body)
+		tb.Errorf("not valid against the schema of %s: %v\n%s", mediaType, err, body)
 	}
 }
 
@@ -153,74 +153,74 @@ type checker struct {
 
 // check reads the image at ref, which must be strictly of the format,
 // complete, and right in every digest and size.
-func check(t *testing.T, r repository, ref, format string) checked {
-	t.Helper()
+func check(tb testing.TB, r repository, ref, format string) checked {
+	tb.Helper()
 	c := &checker{r, dialects[format], checked{
 		images: map[string]digest.Digest{}, configs: map[string]digest.Digest{},
 		attested: map[digest.Digest]int{}, referring: map[digest.Digest]int{},
 	}}
-	body, served := r.document(t, ref)
+	body, served := r.document(tb, ref)
 	c.body, c.root = body, digest.FromBytes(body)
 	root := descriptor{MediaType: served, Digest: c.root, Size: int64(len(body))}
 	if served == c.manifest {
-		c.image(t, root)
+		c.image(tb, root)
 		return c.checked
 	}
-	for _, entry := range c.open(t, root, c.index).Manifests {
+	for _, entry := range c.open(tb, root, c.index).Manifests {
 		if entry.Annotations[attestationIs] == "attestation-manifest" {
-			c.attestation(t, entry)
+			c.attestation(tb, entry)
 			continue
 		}
-		c.image(t, entry)
+		c.image(tb, entry)
 	}
 	for subject := range c.attested {
 		if !slices.ContainsFunc(mapValues(c.images), func(d digest.Digest) bool { return d == subject }) {
-			t.Errorf("an attestation speaks of %s, which is no image of the index", subject)
+			tb.Errorf("an attestation speaks of %s, which is no image of the index", subject)
 		}
 	}
 	return c.checked
 }
 
 // open reads a document of the given media type through its descriptor.
-func (c *checker) open(t *testing.T, desc descriptor, mediaType string) document {
-	t.Helper()
-	body, served := c.document(t, desc.Digest.String())
-	c.right(t, desc, body)
+func (c *checker) open(tb testing.TB, desc descriptor, mediaType string) document {
+	tb.Helper()
+	body, served := c.document(tb, desc.Digest.String())
+	c.right(tb, desc, body)
 	var d document
 	if err := json.Unmarshal(body, &d); err != nil {
-		t.Fatalf("%s: %v", desc.Digest, err)
+		tb.Fatalf("%s: %v", desc.Digest, err)
 	}
 	if desc.MediaType != mediaType || d.MediaType != mediaType || served != mediaType || d.SchemaVersion != 2 {
-		t.Errorf("%s is %s, called %s, served as %s, schema version %d: want %s",
+		tb.Errorf("%s is %s, called %s, served as %s, schema version %d: want %s",
 			desc.Digest, d.MediaType, desc.MediaType, served, d.SchemaVersion, mediaType)
 	}
 	if mediaType == c.index || mediaType == c.manifest {
-		c.valid(t, mediaType, body)
+		c.valid(tb, mediaType, body)
 	} else {
-		validOCI(t, mediaType, body)
+		validOCI(tb, mediaType, body)
 	}
 	return d
 }
 
 // right compares content with its descriptor.
-func (c *checker) right(t *testing.T, desc descriptor, body []byte) {
-	t.Helper()
+func (c *checker) right(tb testing.TB, desc descriptor, body []byte) {
+	tb.Helper()
 	if int64(len(body)) != desc.Size || digest.FromBytes(body) != desc.Digest {
-		t.Errorf("a descriptor promises %d bytes of %s, the content is %d bytes of %s",
+		tb.Errorf("a descriptor promises %d bytes of %s, the content is %d bytes of %s",
 			desc.Size, desc.Digest, len(body), digest.FromBytes(body))
 	}
 }
 
 // image reads an image, its config and layers, and what refers to it.
-func (c *checker) image(t *testing.T, desc descriptor) {
-	t.Helper()
-	m := c.open(t, desc, c.manifest)
+func (c *checker) image(tb testing.TB, desc descriptor) {
+	tb.Helper()
+	m := c.open(tb, desc, c.manifest)
 	if m.Config == nil || m.Config.MediaType != c.config {
-		t.Fatalf("%s has the config %+v, want %s", desc.Digest, m.Config, c.config)
+		tb.Fatalf("%s has the config %+v, want %s", desc.Digest, m.Config, c.config)
 	}
-	body := c.blob(t, m.Config.Digest)
-	c.right(t, *m.Config, body)
-	c.valid(t, c.config, body)
+	body := c.blob(tb, m.Config.Digest)
+	c.right(tb, *m.Config, body)
+	c.valid(tb, c.config, body)
 	var config struct {
 		Architecture, OS, Variant string
 		RootFS                    struct {
@@ -228,46 +228,46 @@ func (c *checker) image(t *testing.T, desc descriptor) {
 		}
 	}
 	if err := json.Unmarshal(body, &config); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if p := desc.Platform; p != nil && (p.OS != config.OS || p.Architecture != config.Architecture) {
-		t.Errorf("%s is called %s/%s, its config says %s/%s", desc.Digest, p.OS, p.Architecture, config.OS, config.Architecture)
+		tb.Errorf("%s is called %s/%s, its config says %s/%s", desc.Digest, p.OS, p.Architecture, config.OS, config.Architecture)
 	}
 	name := config.OS + "/" + config.Architecture
 	if other, twice := c.images[name]; twice {
-		t.Errorf("two images for %s: %s and %s", name, other, desc.Digest)
+		tb.Errorf("two images for %s: %s and %s", name, other, desc.Digest)
 	}
 	c.images[name], c.configs[name] = desc.Digest, m.Config.Digest
 	if len(m.Layers) != len(config.RootFS.DiffIDs) {
-		t.Fatalf("%s has %d layers and %d diff ids", desc.Digest, len(m.Layers), len(config.RootFS.DiffIDs))
+		tb.Fatalf("%s has %d layers and %d diff ids", desc.Digest, len(m.Layers), len(config.RootFS.DiffIDs))
 	}
 	for n, layer := range m.Layers {
-		c.layer(t, layer, config.RootFS.DiffIDs[n])
+		c.layer(tb, layer, config.RootFS.DiffIDs[n])
 	}
-	c.referrers(t, desc)
+	c.referrers(tb, desc)
 }
 
 // layer decompresses a layer to its diff id.
-func (c *checker) layer(t *testing.T, desc descriptor, diffID digest.Digest) {
-	t.Helper()
+func (c *checker) layer(tb testing.TB, desc descriptor, diffID digest.Digest) {
+	tb.Helper()
 	compression, known := c.layers[desc.MediaType]
 	switch {
 	case !known:
-		t.Errorf("a layer is %s", desc.MediaType)
+		tb.Errorf("a layer is %s", desc.MediaType)
 		return
 	case compression == "": // it is elsewhere
 		if len(desc.URLs) == 0 {
-			t.Errorf("the foreign layer %s is nowhere", desc.Digest)
+			tb.Errorf("the foreign layer %s is nowhere", desc.Digest)
 		}
 		return
 	}
-	body := c.blob(t, desc.Digest)
-	c.right(t, desc, body)
+	body := c.blob(tb, desc.Digest)
+	c.right(tb, desc, body)
 	plain, err := decompress(compression, body)
 	if err != nil {
-		t.Errorf("layer %s is no %s: %v", desc.Digest, compression, err)
+		tb.Errorf("layer %s is no %s: %v", desc.Digest, compression, err)
 	} else if got := digest.FromBytes(plain); got != diffID {
-		t.Errorf("layer %s decompresses to %s, not to %s", desc.Digest, got, diffID)
+		tb.Errorf("layer %s decompresses to %s, not to %s", desc.Digest, got, diffID)
 	}
 }
 
@@ -291,26 +291,26 @@ func decompress(compression string, body []byte) ([]byte, error) {
 }
 
 // attestation reads an attestation manifest of the index.
-func (c *checker) attestation(t *testing.T, desc descriptor) {
-	t.Helper()
+func (c *checker) attestation(tb testing.TB, desc descriptor) {
+	tb.Helper()
 	if desc.Platform == nil || desc.Platform.OS != "unknown" || desc.Platform.Architecture != "unknown" {
-		t.Errorf("the attestation %s has the platform %v", desc.Digest, desc.Platform)
+		tb.Errorf("the attestation %s has the platform %v", desc.Digest, desc.Platform)
 	}
-	m := c.open(t, desc, c.manifest)
+	m := c.open(tb, desc, c.manifest)
 	subject := digest.Digest(desc.Annotations[attestationFor])
 	if m.Subject != nil && m.Subject.Digest != subject {
-		t.Errorf("the attestation %s is of %s for the index, of %s by itself", desc.Digest, subject, m.Subject.Digest)
+		tb.Errorf("the attestation %s is of %s for the index, of %s by itself", desc.Digest, subject, m.Subject.Digest)
 	}
-	c.attested[subject] += c.statements(t, m)
+	c.attested[subject] += c.statements(tb, m)
 }
 
 // statements reads all blobs of an attestation and counts the in-toto
 // statements among them.
-func (c *checker) statements(t *testing.T, m document) (count int) {
-	t.Helper()
-	c.right(t, *m.Config, c.blob(t, m.Config.Digest))
+func (c *checker) statements(tb testing.TB, m document) (count int) {
+	tb.Helper()
+	c.right(tb, *m.Config, c.blob(tb, m.Config.Digest))
 	for _, statement := range m.Layers {
-		c.right(t, statement, c.blob(t, statement.Digest))
+		c.right(tb, statement, c.blob(tb, statement.Digest))
 		if statement.MediaType == inToto {
 			count++
 		}
@@ -320,32 +320,32 @@ func (c *checker) statements(t *testing.T, m document) (count int) {
 
 // referrers reads what refers to an image, which the registry knows by API or
 // by tag.
-func (c *checker) referrers(t *testing.T, subject descriptor) {
-	t.Helper()
-	response, body := c.request(t, http.MethodGet, "/referrers/"+subject.Digest.String(), "", nil)
+func (c *checker) referrers(tb testing.TB, subject descriptor) {
+	tb.Helper()
+	response, body := c.request(tb, http.MethodGet, "/referrers/"+subject.Digest.String(), "", nil)
 	if response.StatusCode == http.StatusNotFound {
-		response, body = c.request(t, http.MethodGet, "/manifests/"+strings.Replace(subject.Digest.String(), ":", "-", 1), "", nil)
+		response, body = c.request(tb, http.MethodGet, "/manifests/"+strings.Replace(subject.Digest.String(), ":", "-", 1), "", nil)
 	}
 	if response.StatusCode == http.StatusNotFound {
 		return
 	}
 	var list document
 	if err := json.Unmarshal(body, &list); err != nil {
-		t.Fatalf("referrers of %s: %v: %s", subject.Digest, err, body)
+		tb.Fatalf("referrers of %s: %v: %s", subject.Digest, err, body)
 	}
 	if list.MediaType != ociIndex {
-		t.Errorf("the referrers of %s are listed in a %s", subject.Digest, list.MediaType)
+		tb.Errorf("the referrers of %s are listed in a %s", subject.Digest, list.MediaType)
 	}
 	for _, entry := range list.Manifests {
-		artifact := c.open(t, entry, ociManifest)
+		artifact := c.open(tb, entry, ociManifest)
 		if artifact.ArtifactType == "" || artifact.ArtifactType != entry.ArtifactType {
-			t.Errorf("referrer %s is a %q, listed as %q", entry.Digest, artifact.ArtifactType, entry.ArtifactType)
+			tb.Errorf("referrer %s is a %q, listed as %q", entry.Digest, artifact.ArtifactType, entry.ArtifactType)
 		}
 		s := artifact.Subject
 		if s == nil || s.MediaType != subject.MediaType || s.Digest != subject.Digest || s.Size != subject.Size {
-			t.Errorf("referrer %s refers to %+v, not to %+v", entry.Digest, s, subject)
+			tb.Errorf("referrer %s refers to %+v, not to %+v", entry.Digest, s, subject)
 		}
-		c.referring[subject.Digest] += c.statements(t, artifact)
+		c.referring[subject.Digest] += c.statements(tb, artifact)
 	}
 }
 

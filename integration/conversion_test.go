@@ -5,11 +5,15 @@
 package integration
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/manifest-format/manifest-format/integration/engines"
 )
 
 // TestConversions converts images on which other converters fail, and has a
@@ -76,4 +80,53 @@ func convertFixture(t *testing.T, f fixture, repo repository) {
 	if original := repo.digestOf(t, "oci"); f.identity != (oci.root == original) {
 		t.Errorf("to Docker and back gives %s, it was %s", oci.root, original)
 	}
+}
+
+// TestCheckerBites has the checker read what another converter makes of the
+// fixtures, which research found to be damaged.
+func TestCheckerBites(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]string{"attest": "not Docker V2.2", "zstd": "a layer is "} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			repo := newRepository(t, "app")
+			f := fixtures[slices.IndexFunc(fixtures, func(f fixture) bool { return f.name == name })]
+			f.make(t, repo)
+			engines.NewHome(t, registry.Addr).Run(t, "regctl", "image", "mod", "--to-docker", "--create", "docker", repo.ref("oci"))
+			found := faultsOf(t, repo)
+			if !strings.Contains(found, fault) {
+				t.Errorf("the checker found no %q but %q", fault, found)
+			}
+		})
+	}
+}
+
+// faultsOf returns what the checker finds wrong with the tag docker.
+func faultsOf(t *testing.T, repo repository) string {
+	t.Helper()
+	r := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		check(r, repo, "docker", "docker")
+	}()
+	<-done
+	return r.faults.String()
+}
+
+// recorder keeps what would fail a test.
+type recorder struct {
+	testing.TB
+	faults strings.Builder
+}
+
+// Errorf keeps the message.
+func (r *recorder) Errorf(message string, args ...any) {
+	fmt.Fprintf(&r.faults, message+"\n", args...)
+}
+
+// Fatalf ends the goroutine of the check, as a test's own does.
+func (r *recorder) Fatalf(message string, args ...any) {
+	r.Errorf(message, args...)
+	runtime.Goexit()
 }

@@ -49,35 +49,44 @@ var annotations = []string{
 
 var fixtures = []fixture{
 	{name: "plain", identity: true, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "oci", scratch, nil)
 	}},
 	{name: "attest", trap: `"attestation-manifest"`, statements: 1, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "oci", scratch, []string{"attest:provenance=mode=max"}, "oci-artifact=false")
 	}},
 	{name: "attestart", trap: `"artifactType"`, statements: 1, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "oci", scratch, []string{"attest:provenance=mode=max"}, "oci-artifact=true")
 	}},
 	{name: "zstd", trap: zstdLayer, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "base", scratch, nil)
 		bake(t, r, "oci", "FROM "+r.ref("base"), nil, "compression=zstd")
 	}},
 	{name: "uncomp", trap: `layer.v1.tar"`, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "base", scratch, nil)
 		bake(t, r, "oci", "FROM "+r.ref("base"), nil, "compression=uncompressed")
 	}},
 	{name: "nested", trap: `index.v1+json","size"`, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "flat", scratch, nil)
 		r.nest(t, "flat", "oci")
 	}},
 	{name: "foreign", foreign: true, trap: `nondistributable`, identity: true, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "distributable", scratch, nil)
 		r.rewrite(t, "distributable", "oci", foreignEdit(t))
 	}},
 	{name: "data", trap: `"data"`, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "bare", scratch, nil)
 		r.rewrite(t, "bare", "oci", dataEdit)
 	}},
 	{name: "refs", identity: true, make: func(t *testing.T, r repository) {
+		t.Helper()
 		bake(t, r, "oci", scratch, nil)
 		attach(t, r, "oci")
 	}},
