@@ -3,6 +3,7 @@
 package format
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,7 +133,9 @@ func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
 	src := checked{c.src, b.typ}
 	stage, staged := c.src.(*Stage)
 	if better, ok := c.dst.(BlobCopier); ok && !(staged && stage.has(desc.Digest)) {
-		action, err = better.CopyBlob(ctx, src, desc, progress)
+		if action, err = better.CopyBlob(ctx, src, desc, progress); errors.Is(err, ErrCorrupt) {
+			err = cmp.Or(verifyBlob(ctx, src, desc), err)
+		}
 		return err
 	}
 	w, err := openWriter(ctx, c.dst, desc)
@@ -150,6 +153,17 @@ func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
 	}
 	defer ra.Close()
 	return pour(ctx, w, io.NewSectionReader(ra, 0, desc.Size), desc, progress)
+}
+
+// verifyBlob reads a blob that a destination refused, to tell whether it is the
+// source that has another.
+func verifyBlob(ctx context.Context, src content.Provider, desc ocispec.Descriptor) error {
+	ra, err := src.ReaderAt(ctx, desc)
+	if err != nil {
+		return err
+	}
+	defer ra.Close()
+	return newPassage(ctx, content.NewReader(ra), desc, func(int64, bool, error) {}).finish()
 }
 
 // copyForeign gets a foreign layer from where its URLs say.

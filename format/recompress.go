@@ -170,7 +170,7 @@ func (p *passage) finish() error {
 		return err
 	}
 	if got := digest.NewDigest(p.desc.Digest.Algorithm(), p.hash); got != p.desc.Digest {
-		return fmt.Errorf("%w: the layer hashes to %s, not to its digest", ErrCorrupt, got)
+		return fmt.Errorf("%w: it hashes to %s, not to its digest", ErrCorrupt, got)
 	}
 	return nil
 }
