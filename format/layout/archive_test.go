@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -296,17 +297,25 @@ func fixChecksum(b []byte) {
 
 // manyFiles is a tar of that many empty files.
 func manyFiles(n int) []byte {
-	var b bytes.Buffer
+	block := make([]byte, 512)
+	copy(block[124:], "00000000000\x00")
+	block[156] = tar.TypeReg
+	b := bytes.Repeat(block, n)
 	for i := range n {
-		block := make([]byte, 512)
-		copy(block, fmt.Sprintf("f%d", i))
-		copy(block[124:], "00000000000\x00")
-		block[156] = tar.TypeReg
-		fixChecksum(block)
-		b.Write(block)
+		name := strconv.Itoa(i)
+		copy(b[512*i:], name)
+		fixName(b[512*i:], name)
 	}
-	b.Write(make([]byte, 1024))
-	return b.Bytes()
+	return append(b, make([]byte, 1024)...)
+}
+
+// fixName is fixChecksum for a header of an empty file, in fewer steps.
+func fixName(header []byte, name string) {
+	sum := int(8*' ' + 11*'0' + tar.TypeReg)
+	for _, c := range []byte(name) {
+		sum += int(c)
+	}
+	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
 }
 
 func TestSparseFilesAreRefused(t *testing.T) {
