@@ -44,7 +44,7 @@ type Archive struct {
 func OpenArchive(ctx context.Context, path string) (*Archive, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, missing("archive", path, err)
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {

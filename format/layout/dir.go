@@ -29,8 +29,10 @@ var (
 // goroutines and by processes.
 type Dir struct {
 	path string // as the caller wrote it, for errors
-	root *os.Root
-	busy chan struct{} // holds a token while a goroutine of this process changes index.json
+	// draft is the directory to remove with a layout that was not published.
+	draft string
+	root  *os.Root
+	busy  chan struct{} // holds a token while a goroutine of this process changes index.json
 }
 
 // Open opens the layout in the directory path. The caller closes it.
@@ -39,7 +41,7 @@ type Dir struct {
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, missing("OCI layout", path, err)
 	}
 	d := newDir(path, root)
 	if err := d.checkMarker(); err != nil {
@@ -166,8 +168,15 @@ func checkMarker(body []byte) error {
 
 func (d *Dir) where() string { return "layout " + d.path }
 
-// Close releases the directory. It must not be used afterwards.
-func (d *Dir) Close() error { return d.root.Close() }
+// Close releases the directory, and removes a draft that was not published. It
+// must not be used afterwards.
+func (d *Dir) Close() error {
+	err := d.root.Close()
+	if d.draft != "" {
+		err = errors.Join(err, os.RemoveAll(d.draft))
+	}
+	return err
+}
 
 // Resolve finds an image by its name: a tag, a full reference, or a digest. An
 // empty ref is the only image there. An image's own name goes before a tag
@@ -284,10 +293,10 @@ func blobPath(dgst digest.Digest) string {
 	return path.Join(ocispec.ImageBlobsDir, dgst.Algorithm().String(), dgst.Encoded())
 }
 
-// notFound adds containerd's class to a file that is not there.
-func notFound(err error) error {
+// missing says that what is not there is not there, and leaves other errors be.
+func missing(what, path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w%.0w", err, errdefs.ErrNotFound)
+		return fmt.Errorf("there is no %s at %s%.0w%.0w", what, path, errdefs.ErrNotFound, err)
 	}
 	return err
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/manifest-format/manifest-format/format/layout"
 )
 
-// layoutDestination is a layout that is made when first written to: a
-// conversion that fails leaves no empty one behind.
+// layoutDestination is a layout that is opened when first written to. A new one
+// appears when all is there: a conversion that fails leaves none behind.
 type layoutDestination struct {
 	path  string
 	names []string
@@ -28,7 +28,7 @@ func (d *layoutDestination) open() (*layout.Dir, error) {
 	if d.dir != nil {
 		return d.dir, nil
 	}
-	dir, err := layout.Create(d.path)
+	dir, err := layout.Draft(d.path)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (d *layoutDestination) open() (*layout.Dir, error) {
 
 // Writer implements [content.Ingester].
 func (d *layoutDestination) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	dir, err := d.open() //nolint:contextcheck // layout.Create takes no context: it makes two small files
+	dir, err := d.open() //nolint:contextcheck // layout.Draft takes no context: it makes two small files
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (d *layoutDestination) Writer(ctx context.Context, opts ...content.WriterOp
 
 // Put implements [Destination].
 func (d *layoutDestination) Put(ctx context.Context, root ocispec.Descriptor, body []byte, referrers []ocispec.Descriptor) error {
-	dir, err := d.open() //nolint:contextcheck // layout.Create takes no context: it makes two small files
+	dir, err := d.open() //nolint:contextcheck // layout.Draft takes no context: it makes two small files
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,10 @@ func (d *layoutDestination) Put(ctx context.Context, root ocispec.Descriptor, bo
 			return err
 		}
 	}
-	return dir.PutRoot(ctx, root, body, d.names...)
+	if err := dir.PutRoot(ctx, root, body, d.names...); err != nil {
+		return err
+	}
+	return dir.Publish(ctx)
 }
 
 // Close implements [Destination].
