@@ -68,7 +68,7 @@ func (r *Repository) refuse(ref, what string, resp *http.Response) error {
 		answer.Errors = body.Errors
 	}
 	e := r.answered(ref, what, answer)
-	if wait, ok := retryAfter(resp, time.Now()); ok && temporary(resp, nil) {
+	if wait, ok := retryAfter(resp, time.Now()); ok && wait >= time.Second && temporary(resp, nil) {
 		e.Text += fmt.Sprintf("; it asks to wait %s", wait.Round(time.Second))
 	}
 	return e
