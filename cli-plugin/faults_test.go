@@ -18,6 +18,11 @@ var faults = map[string]http.HandlerFunc{
 	"401": refuse(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required"),
 	"403": refuse(http.StatusForbidden, "DENIED", "requested access to the resource is denied"),
 	"429": refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "you have reached your pull rate limit"),
+	// One that is short of room, and says so to everyone.
+	"warning": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Warning", `299 - "the disk is nearly full"`)
+		w.WriteHeader(http.StatusNotFound)
+	},
 	// Another manifest than the digest that was asked for.
 	"mismatch": func(w http.ResponseWriter, r *http.Request) {
 		_, ref, _ := strings.Cut(r.URL.Path, "/manifests/")

@@ -82,6 +82,7 @@ they were.`,
 			if err := options.validate(cmd); err != nil {
 				return usageError(cmd, err)
 			}
+			options.places = warned(dockerCLI, options.places)
 			return interruptible(cmd.Context(), runConvert(cmd.Context(), dockerCLI, options))
 		},
 	}

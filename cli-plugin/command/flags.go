@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	dockercommand "github.com/docker/cli/cli/command"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 	"github.com/manifest-format/manifest-format/format"
 )
 
@@ -119,6 +121,12 @@ var commonPlatforms = []string{
 func addPlaceFlags(set *pflag.FlagSet, options *location.Options) {
 	set.StringVar(&options.CAFile, "tls-ca", "", "PEM file of a CA to trust, beside the system's, for registries")
 	set.BoolVar(&options.PlainHTTP, "plain-http", false, "Speak to registries without TLS")
+}
+
+// warned returns options that have what a registry warns of printed.
+func warned(dockerCLI dockercommand.Cli, options location.Options) location.Options {
+	options.Warn = func(text string) { printer.Warning(dockerCLI, text) }
+	return options
 }
 
 // completeImage offers the schemes and leaves the rest to the person: to list

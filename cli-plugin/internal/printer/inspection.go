@@ -28,7 +28,7 @@ type InspectionOptions struct {
 // Inspection writes image to standard output.
 func Inspection(streams command.Streams, image *inspection.Image, o InspectionOptions) error {
 	for _, warning := range image.Warnings {
-		fmt.Fprintln(streams.Err(), styleOf(streams.Err()).yellow("warning:"), printable(warning))
+		Warning(streams, warning)
 	}
 	if o.Format != "" {
 		return printTemplate(streams.Out(), o.Format, image)

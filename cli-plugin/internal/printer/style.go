@@ -3,8 +3,10 @@
 package printer
 
 import (
+	"fmt"
 	"os"
 
+	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/streams"
 	"github.com/morikuni/aec"
 )
@@ -27,4 +29,9 @@ func (s style) apply(text string, a aec.ANSI) string {
 		return text
 	}
 	return a.Apply(text)
+}
+
+// Warning writes a line on standard error.
+func Warning(streams command.Streams, text string) {
+	fmt.Fprintf(streams.Err(), "%s %s\n", styleOf(streams.Err()).yellow("warning:"), printable(text))
 }
