@@ -39,7 +39,7 @@ bin/docker-manifestformat: bin/manifest-format
 
 test: tools ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev
-	$(GO) test -race $(LIBRARIES)
+	$(GO) test -race -timeout 20m $(LIBRARIES)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 lint: $(LINTERS) ## Run go vet, golangci-lint, gofumpt and govulncheck
