@@ -33,7 +33,7 @@ func interruptible(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return cli.StatusError{Cause: err, Status: "interrupted: nothing was tagged", StatusCode: exitInterrupted}
+	return cli.StatusError{Cause: err, Status: "interrupted", StatusCode: exitInterrupted}
 }
 
 // quotedList is a list of words as flags' help has them: "a", "b".
