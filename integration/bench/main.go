@@ -101,7 +101,7 @@ func (o options) bench(tb engines.TB) {
 	start := time.Now()
 	b := newBench(tb, engines.Binary(tb, ours), o.scale, o.shapes)
 	fmt.Fprintf(os.Stderr, "fixtures: %s\n", took(start))
-	fmt.Fprintf(os.Stdout, "# manifest-format and its peers: %d cores, scale %g\n", runtime.NumCPU(), o.scale)
+	fmt.Fprintf(os.Stdout, "Measured on %d cores, at scale %g.\n", runtime.NumCPU(), o.scale)
 	for _, s := range o.shapes {
 		start := time.Now()
 		rounds := s.rounds
