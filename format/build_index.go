@@ -89,15 +89,19 @@ func (c *conversion) imageNow(was digest.Digest) (digest.Digest, bool) {
 // wrap makes an index around a single manifest.
 func (c *conversion) wrap(ctx context.Context) (ocispec.Descriptor, error) {
 	d := c.graph.root
-	platform, err := c.platformOf(ctx, d)
+	platform, ok, err := c.platformOf(ctx, d)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if platform == nil && c.target == Docker {
+	if !ok && c.target == Docker {
 		return ocispec.Descriptor{}, &Error{Op: "convert", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: its config names no platform, and a Docker manifest list needs one", ErrNotFixable)}
 	}
 	typ := MediaType{Format: c.target, Kind: KindIndex}
-	body := indexOf(typ, c.result, platform)
+	entry := c.result
+	if ok {
+		entry.Platform = &platform
+	}
+	body := indexOf(typ, entry)
 	desc := ocispec.Descriptor{MediaType: typ.String(), Digest: digest.FromBytes(body), Size: int64(len(body))}
 	if err := writeBlob(ctx, c.store, desc, body); err != nil {
 		return ocispec.Descriptor{}, at("convert", "", desc, err)

@@ -100,17 +100,17 @@ func (c *conversion) readConfig(ctx context.Context, d *document) (*imageConfig,
 	return cfg, nil
 }
 
-// platformOf returns the platform that the config of d names, nil if none.
-func (c *conversion) platformOf(ctx context.Context, d *document) (*ocispec.Platform, error) {
+// platformOf returns the platform that the config of d names, and whether it
+// names one.
+func (c *conversion) platformOf(ctx context.Context, d *document) (ocispec.Platform, bool, error) {
 	if !d.isImageConfig() {
-		return nil, nil
+		return ocispec.Platform{}, false, nil
 	}
 	cfg, err := c.readConfig(ctx, d)
-	if err != nil || cfg.OS == "" || cfg.Architecture == "" {
-		return nil, err
+	if err != nil {
+		return ocispec.Platform{}, false, err
 	}
-	p := cfg.Platform
-	return &p, nil
+	return cfg.Platform, cfg.OS != "" && cfg.Architecture != "", nil
 }
 
 // labelled writes the annotations of the manifest d into its config, and

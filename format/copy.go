@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -139,12 +140,12 @@ func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
 		return err
 	}
 	w, err := openWriter(ctx, c.dst, desc)
-	if err != nil {
-		return err
-	}
-	if w == nil {
+	if errdefs.IsAlreadyExists(err) {
 		action = ActionExists
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	ra, err := src.ReaderAt(ctx, desc)
 	if err != nil {
@@ -170,7 +171,10 @@ func verifyBlob(ctx context.Context, src content.Provider, desc ocispec.Descript
 func (c *copier) copyForeign(ctx context.Context, b blob, progress func(int64)) error {
 	desc := plain(b.Descriptor)
 	w, err := openWriter(ctx, c.dst, desc)
-	if err != nil || w == nil {
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	r, err := c.opts.Foreign(ctx, b.Descriptor)

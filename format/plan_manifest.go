@@ -105,7 +105,7 @@ func (c *conversion) planConfig(p *plan) error {
 func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i int) error {
 	path := p.doc.path + "/" + l.field
 	if l.typ.Kind != KindLayer {
-		return c.unknownLayer(p, l, path)
+		return c.unknownLayer(l, path)
 	}
 	want := c.profile.compression(c.target, l.typ.Compression)
 	if o := c.opts.Compression; o != "" && !l.typ.Foreign && !p.doc.isArtifact() {
@@ -138,7 +138,7 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 }
 
 // unknownLayer is for what neither format defines. OCI lets it be.
-func (c *conversion) unknownLayer(p *plan, l *descriptor, path string) error {
+func (c *conversion) unknownLayer(l *descriptor, path string) error {
 	if c.target != Docker {
 		return nil
 	}

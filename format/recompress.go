@@ -90,9 +90,6 @@ func (c *conversion) rewrite(ctx context.Context, j *layerJob, in *passage, tar 
 	if err != nil {
 		return err
 	}
-	if w == nil {
-		return fmt.Errorf("%w: the store says that it has content that is not named", ErrCorrupt)
-	}
 	out := &measured{w: w, hash: digest.Canonical.Hash()}
 	err = compress(out, tar, j.to.Compression)
 	switch {
@@ -251,6 +248,7 @@ func decompress(r *passage, typ MediaType) (io.ReadCloser, error) {
 			return nil, r.explain(err)
 		}
 		return z.IOReadCloser(), nil
+	case Uncompressed:
 	}
 	return io.NopCloser(buffered), nil
 }
@@ -267,7 +265,7 @@ func compress(w io.Writer, r io.Reader, to Compression) error {
 		}
 	case Zstd:
 		z, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel))
-	default:
+	case Uncompressed:
 		_, err = io.CopyBuffer(writerOnly{w}, r, make([]byte, copyBuffer))
 		return err
 	}

@@ -17,7 +17,10 @@ import (
 // writeBlob stores content that is at hand. That it is there already is fine.
 func writeBlob(ctx context.Context, dst content.Ingester, desc ocispec.Descriptor, body []byte) error {
 	w, err := openWriter(ctx, dst, desc)
-	if err != nil || w == nil {
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if _, err := w.Write(body); err != nil {
@@ -34,15 +37,12 @@ type writer struct {
 	ref string
 }
 
-// openWriter starts writing desc, whose digest may not be known yet. It
-// returns nil when the content is there already. While another writes the
-// same content it waits, as a store lets one at a time.
+// openWriter starts writing desc, whose digest may not be known yet. The error
+// is errdefs.ErrAlreadyExists when the content is there. While another writes
+// the same content it waits, as a store lets one at a time.
 func openWriter(ctx context.Context, dst content.Ingester, desc ocispec.Descriptor) (*writer, error) {
 	ref := refOf(desc)
 	w, err := content.OpenWriter(ctx, dst, content.WithRef(ref), content.WithDescriptor(desc))
-	if errdefs.IsAlreadyExists(err) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,7 @@ func (w *writer) abort(ctx context.Context) {
 }
 
 // indexOf writes an index around one manifest.
-func indexOf(typ MediaType, manifest ocispec.Descriptor, platform *ocispec.Platform) []byte {
-	entry := plain(manifest)
-	entry.Platform = platform
+func indexOf(typ MediaType, entry ocispec.Descriptor) []byte {
 	body, err := json.Marshal(ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: typ.String(),
