@@ -143,7 +143,7 @@ func (c *conversion) buildKept(ctx context.Context, e *entry, image ocispec.Desc
 	}
 	if s := e.child.subject; s != nil && image.Digest != "" && s.Digest == e.about() && image.Digest != s.Digest {
 		setContent(s.node, image)
-		p.did("subject")
+		p.did("subject re-pointed")
 	}
 	_, err := c.finish(ctx, p)
 	return err

@@ -30,11 +30,10 @@ const (
 
 // Exit codes.
 const (
-	exitDone          = 0
-	exitFailed        = 1
-	exitNonConforming = 2
-	exitUsage         = 125 // docker's own, for bad flags
-	exitInterrupted   = 130 // 128 + SIGINT
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 125 // docker's own, for bad flags
+	exitInterrupted = 130 // 128 + SIGINT
 )
 
 // Main runs the program with args, the first being its own name, and returns

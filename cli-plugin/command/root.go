@@ -76,7 +76,7 @@ An IMAGE is one of:
   archive://FILE[:TAG|@DIGEST]      in a tar: an OCI archive, or of docker save
   archive://-                       the same, on standard input or output
 
-Exit codes: 0 done, 1 failed, 2 does not conform, 125 bad flags, 130 interrupted.`,
+Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -219,5 +220,29 @@ func TestRetryAfterHeader(t *testing.T) {
 		if ok != (want >= 0) || ok && got != want {
 			t.Errorf("%q: %s %v", value, got, ok)
 		}
+	}
+}
+
+// Requests that are given up because another failed do not count as broken:
+// they are neither sent again nor warned of.
+func TestGivenUpIsNotBroken(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	warned := make(chan string, 1)
+	repo, err := Open(strings.TrimPrefix(server.URL, "http://")+"/app", Options{Warn: func(text string) { warned <- text }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("another request failed")) })
+	if _, err := repo.Resolve(ctx, "v1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want it canceled", err)
+	}
+	select {
+	case text := <-warned:
+		t.Errorf("warned: %s", text)
+	default:
 	}
 }

@@ -62,7 +62,7 @@ func newTransport(host string, o Options) (http.RoundTripper, bool, error) {
 	}
 	return &transport{
 		host:  host,
-		retry: newRetryPolicy(host, o).transport(network),
+		retry: newRetryPolicy(host, o).transport(interruptible{network}),
 		warn:  o.Warn,
 	}, plain, nil
 }
@@ -78,6 +78,20 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		for _, header := range resp.Header.Values("Warning") {
 			t.report(header)
 		}
+	}
+	return resp, err
+}
+
+// interruptible makes the error of a request that its caller gave up the
+// context's. net/http returns the cause of the cancellation, which may be the
+// failure of another request, and looks like a broken connection.
+type interruptible struct{ next http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (t interruptible) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil && req.Context().Err() != nil {
+		return nil, req.Context().Err()
 	}
 	return resp, err
 }
