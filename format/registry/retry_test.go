@@ -223,26 +223,28 @@ func TestRetryAfterHeader(t *testing.T) {
 	}
 }
 
-// Requests that are given up because another failed do not count as broken:
-// they are neither sent again nor warned of.
+// A request that is given up because another failed is canceled, not broken:
+// net/http returns the failure of the other.
 func TestGivenUpIsNotBroken(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	warned := make(chan string, 1)
-	repo, err := Open(strings.TrimPrefix(server.URL, "http://")+"/app", Options{Warn: func(text string) { warned <- text }})
+	transport, _, err := newTransport(strings.TrimPrefix(server.URL, "http://"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("another request failed")) })
-	if _, err := repo.Resolve(ctx, "v1"); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want it canceled", err)
+	req, err := http.NewRequestWithContext(once(ctx), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	select {
-	case text := <-warned:
-		t.Errorf("warned: %s", text)
-	default:
+	resp, err := transport.RoundTrip(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	if !errors.Is(err, context.Canceled) || !permanent(err) {
+		t.Errorf("got %v, want it canceled", err)
 	}
 }
