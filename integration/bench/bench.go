@@ -76,7 +76,7 @@ func checkRoom(dir string, needed uint64) error {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return err
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < needed { //nolint:gosec // a block's size is positive
+	if free := fs.Bavail * uint64(fs.Bsize); free < needed {
 		return fmt.Errorf("%s has room for %s, and this needs %s: set TMPDIR, or make -scale smaller", dir, megabytes(free), megabytes(needed))
 	}
 	return nil

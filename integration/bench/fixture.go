@@ -41,9 +41,6 @@ type document struct {
 	body      []byte
 }
 
-// reference names the fixture.
-func (m *image) reference() string { return m.repo.host + "/" + m.repo.name + ":" + fixtureTag }
-
 // fixtureTag is what every fixture is tagged with.
 const fixtureTag = "oci"
 

@@ -64,7 +64,7 @@ func (r *result) fastest() float64 {
 
 // print writes a shape's table, in Markdown, and what became of its goals.
 func (r results) print(w io.Writer, s shape, size int64, rounds int) {
-	fmt.Fprintf(w, "\n## "+s.title+"\n\n", megabytes(size))
+	fmt.Fprintf(w, "\n### "+s.title+"\n\n", megabytes(size))
 	fmt.Fprintf(w, "Medians of %d rounds. The ratio is that of the times, to %s.\n\n", rounds, s.reference)
 	fmt.Fprintln(w, "| tool | ratio | wall s | best s | CPU s | peak RSS | requests | up | down |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -50,6 +50,9 @@ func parseReference(client *http.Client, s string) (repository, string, error) {
 	return repository{client: client, host: host, name: name}, tag, nil
 }
 
+// at names an image in the repository as it is reached at host.
+func (r repository) at(host, tag string) string { return host + "/" + r.name + ":" + tag }
+
 // do makes a request and returns the response if its status is want.
 func (r repository) do(ctx context.Context, method, target string, header http.Header, body io.Reader, size int64, want int) (*http.Response, error) {
 	if strings.HasPrefix(target, "/") {

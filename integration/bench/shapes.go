@@ -6,7 +6,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/manifest-format/manifest-format/integration/engines"
 )
@@ -128,9 +127,9 @@ func (b *bench) inPlace(tb engines.TB, w *wire, t tool) (src, dst string) {
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
-	src = b.via(tb, w, b.source.Addr) + "/" + repo.name + ":" + fixtureTag
+	src = repo.at(b.via(tb, w, b.source.Addr), fixtureTag)
 	if t.outcome == isCopy {
-		return src, strings.TrimSuffix(src, fixtureTag) + "copy"
+		return src, repo.at(hostOf(src), "copy")
 	}
 	return src, src
 }
@@ -138,7 +137,7 @@ func (b *bench) inPlace(tb engines.TB, w *wire, t tool) (src, dst string) {
 // otherRepository gives each run a repository that is not there yet.
 func (b *bench) otherRepository(tb engines.TB, w *wire, _ tool) (src, dst string) {
 	host := b.via(tb, w, b.source.Addr)
-	return host + "/" + b.image.repo.name + ":" + fixtureTag, host + "/" + b.fresh("mounts") + ":new"
+	return b.image.repo.at(host, fixtureTag), host + "/" + b.fresh("mounts") + ":new"
 }
 
 // otherRegistry gives each run a registry with nothing in it.
@@ -153,12 +152,12 @@ func (b *bench) recompressed(tb engines.TB, w *wire, _ tool) (src, dst string) {
 
 func (b *bench) between(tb engines.TB, w *wire, m *image) (src, dst string) {
 	empty := engines.StartRegistry(tb, engines.RegistryOptions{})
-	return b.via(tb, w, b.source.Addr) + "/" + m.repo.name + ":" + fixtureTag, b.via(tb, w, empty.Addr) + "/bench/new:new"
+	return m.repo.at(b.via(tb, w, b.source.Addr), fixtureTag), b.via(tb, w, empty.Addr) + "/bench/new:new"
 }
 
 // small is for tools that write nothing.
 func (b *bench) small(tb engines.TB, w *wire, _ tool) (src, dst string) {
-	src = b.via(tb, w, b.source.Addr) + "/" + b.tiny.repo.name + ":" + fixtureTag
+	src = b.tiny.repo.at(b.via(tb, w, b.source.Addr), fixtureTag)
 	return src, src
 }
 

@@ -42,7 +42,7 @@ func (w *wire) proxy(tb engines.TB, addr string) string {
 		tb.Fatalf("proxy: %v", err)
 	}
 	target := &url.URL{Scheme: "http", Host: addr}
-	server := &http.Server{Handler: &httputil.ReverseProxy{ //nolint:gosec // its clients are ours
+	server := &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
@@ -64,7 +64,9 @@ func (w *wire) proxy(tb engines.TB, addr string) string {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	tb.Cleanup(func() {
-		server.Close()
+		if err := server.Close(); err != nil {
+			tb.Logf("proxy: %v", err)
+		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			tb.Logf("proxy: %v", err)
 		}
