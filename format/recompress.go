@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"runtime"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -73,25 +74,24 @@ func (c *conversion) tryJob(ctx context.Context, j *layerJob, report reportFunc)
 	if j.diffID != "" {
 		diffID = j.diffID.Algorithm().Hash()
 	}
-	tar := io.TeeReader(plainTar, diffID)
 	if !j.recompresses() {
-		if _, err := io.CopyBuffer(writerOnly{io.Discard}, tar, make([]byte, copyBuffer)); err != nil {
+		if _, err := io.CopyBuffer(writerOnly{diffID}, plainTar, make([]byte, copyBuffer)); err != nil {
 			return in.explain(err)
 		}
 		return j.verify(in, diffID)
 	}
-	return c.rewrite(ctx, j, in, tar, diffID)
+	return c.rewrite(ctx, j, in, plainTar, diffID)
 }
 
-// rewrite compresses what comes out of tar into the store.
+// rewrite compresses tar into the store, which says what digest it has then.
 func (c *conversion) rewrite(ctx context.Context, j *layerJob, in *passage, tar io.Reader, diffID hash.Hash) error {
 	target := ocispec.Descriptor{MediaType: j.to.String()}
 	w, err := openWriter(ctx, c.store, target)
 	if err != nil {
 		return err
 	}
-	out := &measured{w: w, hash: digest.Canonical.Hash()}
-	err = compress(out, tar, j.to.Compression)
+	out := &counted{w: w}
+	err = compress(out, tar, j.to.Compression, diffID)
 	switch {
 	case out.err != nil:
 		err = out.err
@@ -104,8 +104,13 @@ func (c *conversion) rewrite(ctx context.Context, j *layerJob, in *passage, tar 
 		w.abort(ctx)
 		return err
 	}
-	j.result = ocispec.Descriptor{MediaType: target.MediaType, Digest: digest.NewDigest(digest.Canonical, out.hash), Size: out.size}
-	return w.commit(ctx, j.result)
+	target.Size = out.size
+	if err := w.commit(ctx, target); err != nil {
+		return err
+	}
+	target.Digest = w.Digest()
+	j.result = target
+	return checkDescriptor(target)
 }
 
 // verify compares what was read with what should have been.
@@ -175,21 +180,33 @@ func (p *passage) finish() error {
 // writerOnly hides ReadFrom, which would choose a small buffer of its own.
 type writerOnly struct{ io.Writer }
 
-// measured hashes and counts what is written, and keeps the error.
-type measured struct {
+// counted counts what is written, and keeps the error.
+type counted struct {
 	w    io.Writer
-	hash hash.Hash
 	size int64
 	err  error
 }
 
-func (m *measured) Write(b []byte) (int, error) {
-	n, err := m.w.Write(b)
-	m.hash.Write(b[:n])
-	m.size += int64(n)
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.size += int64(n)
 	if err != nil {
-		m.err = err
+		c.err = err
 	}
+	return n, err
+}
+
+// hashed hashes what is written while w takes it.
+type hashed struct {
+	w    io.Writer
+	hash hash.Hash
+	wait sync.WaitGroup
+}
+
+func (h *hashed) Write(b []byte) (int, error) {
+	h.wait.Go(func() { h.hash.Write(b) })
+	n, err := h.w.Write(b)
+	h.wait.Wait()
 	return n, err
 }
 
@@ -253,8 +270,9 @@ func decompress(r *passage, typ MediaType) (io.ReadCloser, error) {
 	return io.NopCloser(buffered), nil
 }
 
-// compress writes what r has to w. The bytes depend on nothing but the input.
-func compress(w io.Writer, r io.Reader, to Compression) error {
+// compress writes what r has to w, and hashes it on the way. The bytes depend on
+// nothing but the input.
+func compress(w io.Writer, r io.Reader, to Compression, h hash.Hash) error {
 	var z io.WriteCloser
 	var err error
 	switch to {
@@ -266,13 +284,13 @@ func compress(w io.Writer, r io.Reader, to Compression) error {
 	case Zstd:
 		z, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel))
 	case Uncompressed:
-		_, err = io.CopyBuffer(writerOnly{w}, r, make([]byte, copyBuffer))
+		_, err = io.CopyBuffer(&hashed{w: w, hash: h}, r, make([]byte, copyBuffer))
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := io.CopyBuffer(writerOnly{z}, r, make([]byte, copyBuffer)); err != nil {
+	if _, err := io.CopyBuffer(&hashed{w: z, hash: h}, r, make([]byte, copyBuffer)); err != nil {
 		_ = z.Close() // ends its goroutines; the error that led here matters
 		return err
 	}
