@@ -18,7 +18,7 @@ import (
 const artifactTypeAttestation = "application/vnd.docker.attestation.manifest.v1+json"
 
 // planAttestations decides what becomes of BuildKit's attestation manifests.
-func (c *conversion) planAttestations() error {
+func (c *conversion) planAttestations(ctx context.Context) error {
 	if !c.top.has(classAttestation) {
 		return nil
 	}
@@ -37,12 +37,25 @@ func (c *conversion) planAttestations() error {
 		if e.class != classAttestation || e.out {
 			return nil
 		}
-		return c.planAttestation(e, images[e.about()])
+		if err := c.planAttestation(e, images[e.about()]); err != nil || e.out && c.attests != AttestationsReferrers {
+			return err
+		}
+		for i, l := range e.child.layers {
+			if err := c.orderVerification(ctx, e.child, l, i); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // planAttestation records what happens to one attestation manifest.
 func (c *conversion) planAttestation(e *entry, known bool) error {
+	if e.child.missing {
+		e.out = true
+		c.lose(ruleAttestations, e.path, "attestation manifest", e.Digest.String(), "the source names it, but does not hold it")
+		return nil
+	}
 	if c.attests == AttestationsKeep {
 		if !known {
 			c.note(ruleAttestations, e.path, "it speaks of %s, which is not in the index", e.about())

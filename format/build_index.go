@@ -22,7 +22,24 @@ func (c *conversion) buildImages(ctx context.Context, x *indexPlan) error {
 	if err != nil {
 		return err
 	}
-	return c.buildAttestations(ctx, x)
+	if err := c.buildAttestations(ctx, x); err != nil {
+		return err
+	}
+	return x.each(func(e *entry) error {
+		if e.class != classOther || e.out || e.child == nil || e.child.subject == nil {
+			return nil
+		}
+		if was := e.child.subject.Digest; c.imageChanged(was) {
+			c.note(ruleArtifact, e.path+"/subject", "it still refers to the image as it was, %s", was)
+		}
+		return nil
+	})
+}
+
+// imageChanged reports whether the image of that digest has another now.
+func (c *conversion) imageChanged(was digest.Digest) bool {
+	now, ok := c.imageNow(was)
+	return ok && now != was
 }
 
 // buildIndex finishes an index: of the root its images and attestations, then
@@ -86,15 +103,22 @@ func (c *conversion) imageNow(was digest.Digest) (digest.Digest, bool) {
 	return now, now != ""
 }
 
-// wrap makes an index around a single manifest.
-func (c *conversion) wrap(ctx context.Context) (ocispec.Descriptor, error) {
+// wrapPlatform returns the platform of a single manifest that is to be wrapped
+// in an index, and whether it has one.
+func (c *conversion) wrapPlatform(ctx context.Context) (ocispec.Platform, bool, error) {
 	d := c.graph.root
 	platform, ok, err := c.platformOf(ctx, d)
+	if err == nil && !ok && c.target == Docker {
+		err = &Error{Op: "convert", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: its config names no platform, and a Docker manifest list needs one", ErrNotFixable)}
+	}
+	return platform, ok, err
+}
+
+// wrap makes an index around a single manifest.
+func (c *conversion) wrap(ctx context.Context) (ocispec.Descriptor, error) {
+	platform, ok, err := c.wrapPlatform(ctx)
 	if err != nil {
 		return ocispec.Descriptor{}, err
-	}
-	if !ok && c.target == Docker {
-		return ocispec.Descriptor{}, &Error{Op: "convert", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: its config names no platform, and a Docker manifest list needs one", ErrNotFixable)}
 	}
 	typ := MediaType{Format: c.target, Kind: KindIndex}
 	entry := c.result

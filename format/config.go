@@ -46,6 +46,11 @@ func (c *conversion) prefetch(ctx context.Context) error {
 			}
 		}
 	}
+	for _, d := range wanted {
+		if err := c.countConfig(d); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.concurrency(defaultReads))
 	var mu sync.Mutex
@@ -59,6 +64,14 @@ func (c *conversion) prefetch(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// countConfig adds a config to what is read in all, which is bounded.
+func (c *conversion) countConfig(d *document) error {
+	if c.configSize += max(d.config.Size, 0); c.configSize > maxTotalSize {
+		return &Error{Op: "read", Path: d.path + "/config", Desc: d.config.Descriptor, Err: fmt.Errorf("%w: its configs have more than %d bytes in all", ErrTooLarge, maxTotalSize)}
+	}
+	return nil
 }
 
 // wantsConfig reports whether a rule or an option needs the config of d.
@@ -76,7 +89,10 @@ func (c *conversion) fetchConfig(ctx context.Context, d *document) (*imageConfig
 	if err != nil {
 		return nil, at("read", d.path+"/config", d.config.Descriptor, err)
 	}
-	cfg := &imageConfig{body: body}
+	cfg := &imageConfig{}
+	if c.opts.Annotations == AnnotationsLabels {
+		cfg.body = body
+	}
 	if err := json.Unmarshal(body, cfg); err != nil {
 		return nil, at("read", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: it is no image config: %w", ErrCorrupt, err))
 	}
@@ -88,6 +104,9 @@ func (c *conversion) readConfig(ctx context.Context, d *document) (*imageConfig,
 	key := docKey{d.config.Digest, d.config.MediaType}
 	cfg, ok := c.configs[key]
 	if !ok {
+		if err := c.countConfig(d); err != nil {
+			return nil, err
+		}
 		var err error
 		if cfg, err = c.fetchConfig(ctx, d); err != nil {
 			return nil, err
@@ -96,6 +115,11 @@ func (c *conversion) readConfig(ctx context.Context, d *document) (*imageConfig,
 	}
 	if have, want := len(d.layers), len(cfg.RootFS.DiffIDs); !d.isArtifact() && have != want {
 		return nil, &Error{Op: "read", Path: d.path, Desc: d.desc, Err: fmt.Errorf("%w: it has %d layers, but its config has %d diff_ids", ErrCorrupt, have, want)}
+	}
+	for i, id := range cfg.RootFS.DiffIDs {
+		if err := id.Validate(); err != nil && !d.isArtifact() {
+			return nil, &Error{Op: "read", Path: fmt.Sprintf("%s/config/rootfs/diff_ids/%d", d.path, i), Desc: d.config.Descriptor, Err: fmt.Errorf("%w: diff ID %q: %w", ErrCorrupt, clip(id.String()), err)}
+		}
 	}
 	return cfg, nil
 }
@@ -124,23 +148,32 @@ func (c *conversion) labelled(ctx context.Context, d *document, annotations []*j
 	if err != nil {
 		return nil, nil, at("convert", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: %w", ErrAmbiguous, err))
 	}
-	labels := tree.Object(tree.Object(tree.Root, "config"), "Labels")
+	config, ok := tree.Object(tree.Root, "config")
+	var labels *jsontree.Value
+	if ok {
+		labels, ok = tree.Object(config, "Labels")
+	}
+	if !ok {
+		return nil, nil, at("convert", d.path+"/config", d.config.Descriptor, fmt.Errorf("%w: its config or its Labels are no object", ErrAmbiguous))
+	}
+	there := map[string]*jsontree.Value{}
+	for _, it := range labels.Items() {
+		there[it.Name] = it.Value
+	}
 	var left []*jsontree.Item
-	changed := false
+	var added []jsontree.Member
 	for _, it := range annotations {
 		value, _ := it.Value.Text()
-		if have := labels.Get(it.Name); have != nil {
-			if text, _ := have.Text(); text != value {
-				left = append(left, it)
-			}
-			continue
+		if have := there[it.Name]; have == nil {
+			added = append(added, jsontree.Member{Name: it.Name, Value: value})
+		} else if text, _ := have.Text(); text != value {
+			left = append(left, it)
 		}
-		tree.Insert(labels, "", jsontree.Member{Name: it.Name, Value: value})
-		changed = true
 	}
-	if !changed {
+	if len(added) == 0 {
 		return nil, left, nil
 	}
+	tree.Insert(labels, "", added...)
 	n := &newConfig{body: tree.Bytes(), desc: d.config.Descriptor}
 	n.desc.Digest, n.desc.Size = digest.FromBytes(n.body), int64(len(n.body))
 	return n, left, nil

@@ -36,6 +36,9 @@ func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p
 // say otherwise. When Convert fails, what it wrote until then is whole and
 // named by nothing: s has no new root, and nothing half-written.
 //
+// A store that collects garbage needs a lease in ctx until the caller has
+// labelled the new documents: those that Walk finds below Root and Referrers.
+//
 // Convert is safe for concurrent use, and stops soon after ctx is done. Errors
 // are of type [*Error].
 func Convert(ctx context.Context, s Store, root ocispec.Descriptor, p Profile, o Options) (*Result, error) {
@@ -79,13 +82,15 @@ type conversion struct {
 	target  Format
 	attests Attestations
 	configs map[docKey]*imageConfig
-	plans   map[*document]*plan
-	indexes map[*document]*indexPlan
-	classes map[*document]class
-	jobs    []*layerJob
-	top     *indexPlan // of the root, nil when that is a manifest
-	only    *document  // the manifest that becomes the root in place of top
-	leaving []*entry   // attestations that become referrers
+	// configSize is what the configs read have in all, in bytes.
+	configSize int64
+	plans      map[*document]*plan
+	indexes    map[*document]*indexPlan
+	classes    map[*document]class
+	jobs       []*layerJob
+	top        *indexPlan // of the root, nil when that is a manifest
+	only       *document  // the manifest that becomes the root in place of top
+	leaving    []*entry   // attestations that become referrers
 
 	result    ocispec.Descriptor
 	referrers []ocispec.Descriptor
@@ -232,6 +237,11 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	}
 	if err := c.selectRoot(ctx, g.root); err != nil {
 		return err
+	}
+	if c.opts.Index {
+		if _, _, err := c.wrapPlatform(ctx); err != nil {
+			return err
+		}
 	}
 	return c.planManifest(ctx, g.root)
 }

@@ -32,14 +32,16 @@ func Copy(ctx context.Context, dst content.Ingester, src content.Provider, root 
 	if o.Concurrency <= 0 {
 		o.Concurrency = defaultCopies
 	}
-	c := &copier{dst: dst, src: src, opts: o, seen: map[digest.Digest]bool{}, heights: map[*document]int{}}
+	c := &copier{dst: dst, src: src, opts: o, seen: map[blobKey]int64{}, heights: map[*document]int{}}
 	for _, desc := range append([]ocispec.Descriptor{root}, o.Referrers...) {
 		g, err := load(ctx, src, desc, o.Concurrency, nil)
 		if err != nil {
 			return withOp("copy", err)
 		}
 		c.roots = append(c.roots, g.root)
-		c.collect(g.root)
+		if c.collect(g.root); c.err != nil {
+			return c.err
+		}
 	}
 	if err := c.copyBlobs(ctx); err != nil {
 		return withOp("copy", err)
@@ -54,13 +56,23 @@ type copier struct {
 	opts    CopyOptions
 	roots   []*document // the image's, then its referrers'
 	blobs   []blob
-	levels  [][]*document // by height: manifests, their indexes, …
-	seen    map[digest.Digest]bool
+	levels  [][]*document     // by height: manifests, their indexes, …
+	seen    map[blobKey]int64 // size
 	heights map[*document]int
+	err     error // of listing
+}
+
+// blobKey tells blobs apart: one that is foreign here may be held there.
+type blobKey struct {
+	digest  digest.Digest
+	foreign bool
 }
 
 type blob struct {
 	*descriptor
+	// typ is the descriptor's, but none for the payload of an artifact: that is
+	// no filesystem, whatever it calls itself.
+	typ  MediaType
 	path string
 }
 
@@ -72,14 +84,14 @@ func (c *copier) collect(d *document) int {
 	height := 0
 	for _, l := range append([]*descriptor{d.config}, d.layers...) {
 		if l != nil {
-			c.addBlob(l, d.path)
+			c.addBlob(d, l)
 		}
 	}
 	for i, m := range d.manifests {
 		if child := d.children[i]; child != nil {
 			height = max(height, c.collect(child)+1)
 		} else {
-			c.addBlob(m, d.path)
+			c.addBlob(d, m)
 		}
 	}
 	c.heights[d] = height
@@ -90,10 +102,19 @@ func (c *copier) collect(d *document) int {
 	return height
 }
 
-func (c *copier) addBlob(l *descriptor, parent string) {
-	if !c.seen[l.Digest] {
-		c.seen[l.Digest] = true
-		c.blobs = append(c.blobs, blob{l, parent + "/" + l.field})
+// addBlob lists what d names by l, once. Of errors the first is kept.
+func (c *copier) addBlob(d *document, l *descriptor) {
+	b := blob{descriptor: l, typ: l.typ, path: d.path + "/" + l.field}
+	if d.isArtifact() {
+		b.typ = MediaType{Foreign: l.typ.Foreign}
+	}
+	key := blobKey{l.Digest, l.typ.Foreign}
+	switch size, again := c.seen[key]; {
+	case !again:
+		c.seen[key] = l.Size
+		c.blobs = append(c.blobs, b)
+	case size != l.Size && c.err == nil:
+		c.err = &Error{Op: "copy", Path: b.path, Desc: l.Descriptor, Err: otherSize(l.Size, size)}
 	}
 }
 
@@ -103,7 +124,7 @@ func (c *copier) copyBlobs(ctx context.Context) error {
 	for _, b := range c.blobs {
 		group.Go(func() error {
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return at("copy", b.path, b.Descriptor, context.Cause(ctx))
 			}
 			return at("copy", b.path, b.Descriptor, c.copyBlob(ctx, b))
 		})
@@ -231,10 +252,10 @@ func (c *copier) copyDocuments(ctx context.Context) error {
 			return err
 		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	desc := documentDescriptor(root)
+	if ctx.Err() != nil {
+		return at("copy", "", desc, context.Cause(ctx))
+	}
 	if c.opts.Root != nil {
 		return at("copy", "", desc, c.opts.Root(ctx, desc, root.body))
 	}

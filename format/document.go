@@ -53,6 +53,9 @@ type document struct {
 	subject      *descriptor
 	layers       []*descriptor
 	manifests    []*descriptor
+	// optional says that it may be missing: a client that pulls one platform
+	// does not pull what is attested of it.
+	optional, missing bool
 	// children are the documents of manifests, nil for what is no document.
 	children []*document
 }
@@ -129,6 +132,9 @@ func (d *document) copy(path string) (*document, error) {
 	twin := &document{desc: d.desc, path: path, body: d.body}
 	var err error
 	if twin.tree, err = jsontree.Parse(d.body); err != nil {
+		if errors.Is(err, jsontree.ErrTooLarge) {
+			return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrAmbiguous, err)
 	}
 	return twin, twin.parse()
@@ -215,7 +221,7 @@ func (d *document) parseType() error {
 	name := d.desc.MediaType
 	if v := root.Get("mediaType"); v != nil {
 		own, ok := v.Text()
-		if !ok || name != "" && own != name {
+		if !ok || own != name {
 			return fmt.Errorf("%w: it says of itself mediaType %s, but its descriptor says %q (CVE-2021-41190)", ErrAmbiguous, clip(string(v.Raw())), name)
 		}
 		name, d.typed = own, true

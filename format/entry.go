@@ -67,10 +67,12 @@ func (c *conversion) openIndex(d *document, path string) (*indexPlan, error) {
 				return nil, err
 			}
 		}
-		if other, ok := c.classes[e.child]; ok && e.child != nil && other != e.class {
+		if other, ok := c.classes[e.child]; ok && other != e.class {
 			return nil, &Error{Op: "convert", Path: e.path, Desc: e.Descriptor, Err: fmt.Errorf("%w: the same manifest is an image in one entry and an attestation in another", ErrAmbiguous)}
 		}
-		c.classes[e.child] = e.class
+		if e.child != nil {
+			c.classes[e.child] = e.class
+		}
 		x.entries = append(x.entries, e)
 	}
 	return x, nil

@@ -3,6 +3,7 @@
 package format_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,7 +161,8 @@ func TestStageIsInPlace(t *testing.T) {
 	checkClosed(t, dst, result)
 	checkLeft(t, dst)
 	for _, dgst := range src.Digests() {
-		if body, _ := src.Body(dgst); json.Valid(body) && src.Reads(dgst) > 1 {
+		// A statement is read to be verified, and again to be copied.
+		if body, _ := src.Body(dgst); json.Valid(body) && !bytes.Contains(body, []byte("predicateType")) && src.Reads(dgst) > 1 {
 			t.Errorf("%s, which is no layer, was read %d times", dgst, src.Reads(dgst))
 		}
 	}

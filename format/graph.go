@@ -128,6 +128,10 @@ func (l *loader) readLevel(ctx context.Context, level []*document) error {
 	for i, d := range level {
 		group.Go(func() error {
 			read, err := readDocument(ctx, l.src, d.desc, d.path)
+			if d.optional && errdefs.IsNotFound(err) {
+				d.missing = true
+				return nil
+			}
 			if errdefs.IsNotFound(err) && d.desc.Platform != nil {
 				err = fmt.Errorf("%w; the index names %s, but the image is not whole here: choose the platforms that are", err, platforms.FormatAll(*d.desc.Platform))
 			}
@@ -140,8 +144,8 @@ func (l *loader) readLevel(ctx context.Context, level []*document) error {
 		})
 	}
 	_ = group.Wait() // the errors are in errs
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return at("read", level[0].path, level[0].desc, context.Cause(ctx))
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -182,11 +186,11 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 			key := docKey{m.Digest, m.MediaType}
 			child, ok := l.seen[key]
 			if !ok {
-				child = &document{desc: m.Descriptor, path: path}
+				child = &document{desc: m.Descriptor, path: path, optional: l.only != nil && m.isAttestation()}
 				l.seen[key] = child
 				next = append(next, child)
 			} else if child.desc.Size != m.Size {
-				return nil, &Error{Op: "read", Path: path, Desc: m.Descriptor, Err: fmt.Errorf("%w: its descriptor says %d bytes, another of the same digest %d", ErrCorrupt, m.Size, child.desc.Size)}
+				return nil, &Error{Op: "read", Path: path, Desc: m.Descriptor, Err: otherSize(m.Size, child.desc.Size)}
 			}
 			d.children[i] = child
 		}
@@ -203,7 +207,9 @@ func (l *loader) pass(d *document) {
 	for _, m := range d.manifests {
 		if p := m.Platform; p != nil && p.OS != "" && p.Architecture != "" && m.typ.Kind == KindManifest && !m.isAttestation() {
 			m.unread = !l.only.Match(*p)
-			passed[m.Digest] = m.unread
+			// The same manifest may be there for two platforms.
+			before, again := passed[m.Digest]
+			passed[m.Digest] = m.unread && (before || !again)
 		}
 	}
 	for _, m := range d.manifests {

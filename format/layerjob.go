@@ -5,11 +5,14 @@ package format
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/manifest-format/manifest-format/format/internal/jsontree"
 )
 
 // layerJob is one layer to be read through: recompressed, or only verified.
@@ -25,12 +28,14 @@ type layerJob struct {
 // recompresses reports whether the job makes another blob.
 func (j *layerJob) recompresses() bool { return j.typ.Compression != j.to.Compression }
 
-// orderJob returns the job for a layer, the same one wherever the layer is
+// orderJob returns the job for a layer of d, the same one wherever the layer is
 // met again with the same wish.
-func (c *conversion) orderJob(ctx context.Context, p *plan, l *descriptor, i int, to MediaType) (*layerJob, error) {
-	j := &layerJob{path: p.doc.path + "/" + l.field, from: plain(l.Descriptor), typ: l.typ, to: to}
-	if p.doc.isImageConfig() && !p.doc.isArtifact() {
-		cfg, err := c.readConfig(ctx, p.doc)
+func (c *conversion) orderJob(ctx context.Context, d *document, l *descriptor, i int, to MediaType) (*layerJob, error) {
+	j := &layerJob{path: d.path + "/" + l.field, from: plain(l.Descriptor), typ: l.typ, to: to}
+	if to.Kind != KindLayer {
+		j.typ = to
+	} else if d.isImageConfig() {
+		cfg, err := c.readConfig(ctx, d)
 		if err != nil {
 			return nil, err
 		}
@@ -39,6 +44,9 @@ func (c *conversion) orderJob(ctx context.Context, p *plan, l *descriptor, i int
 	for _, known := range c.jobs {
 		if known.from.Digest != j.from.Digest || known.typ.Compression != j.typ.Compression || known.to.Compression != to.Compression {
 			continue
+		}
+		if known.from.Size != j.from.Size {
+			return nil, &Error{Op: "convert", Path: j.path, Desc: j.from, Err: otherSize(j.from.Size, known.from.Size)}
 		}
 		if known.diffID != j.diffID {
 			return nil, &Error{Op: "convert", Path: j.path, Desc: j.from, Err: fmt.Errorf("%w: its config gives it the diff ID %s, another's %s", ErrCorrupt, j.diffID, known.diffID)}
@@ -58,7 +66,7 @@ func (c *conversion) orderRecompression(ctx context.Context, p *plan, l *descrip
 	if c.checking {
 		return nil
 	}
-	j, err := c.orderJob(ctx, p, l, i, to)
+	j, err := c.orderJob(ctx, p.doc, l, i, to)
 	if err != nil {
 		return err
 	}
@@ -69,29 +77,38 @@ func (c *conversion) orderRecompression(ctx context.Context, p *plan, l *descrip
 	if annotations == nil {
 		return nil
 	}
-	for _, it := range annotations.Items() {
-		for _, prefix := range staleAnnotations {
-			if strings.HasPrefix(it.Name, prefix) {
-				value, _ := it.Value.Text()
-				c.lose(ruleStaleMetadata, j.path+"/annotations/"+pointer(it.Name), fmt.Sprintf("annotation %q", it.Name), value, "it describes bytes that are recompressed")
-				annotations.Remove(it.Name)
-			}
+	annotations.Filter(func(_ int, it *jsontree.Item) bool {
+		if !slices.ContainsFunc(staleAnnotations, func(prefix string) bool { return strings.HasPrefix(it.Name, prefix) }) {
+			return true
 		}
-	}
+		value, _ := it.Value.Text()
+		c.lose(ruleStaleMetadata, j.path+"/annotations/"+pointer(it.Name), fmt.Sprintf("annotation %q", clip(it.Name)), value, "it describes bytes that are recompressed")
+		return false
+	})
 	if len(annotations.Items()) == 0 {
 		l.node.Remove("annotations")
 	}
 	return nil
 }
 
-// orderVerification has a layer that keeps its bytes read through, if the
-// caller wants that.
-func (c *conversion) orderVerification(ctx context.Context, p *plan, l *descriptor, i int) error {
+// orderVerification has a layer of d that keeps its bytes read through, if the
+// caller wants that. What is no filesystem (an artifact's payload, a statement,
+// an encrypted layer) is compared with its digest alone.
+func (c *conversion) orderVerification(ctx context.Context, d *document, l *descriptor, i int) error {
 	if c.checking || !c.opts.Verify || l.typ.Foreign {
 		return nil
 	}
-	_, err := c.orderJob(ctx, p, l, i, l.typ)
+	to := l.typ
+	if d.isArtifact() {
+		to = MediaType{}
+	}
+	_, err := c.orderJob(ctx, d, l, i, to)
 	return err
+}
+
+// otherSize is for a blob that two descriptors give different sizes.
+func otherSize(size, other int64) error {
+	return fmt.Errorf("%w: its descriptor says %d bytes, another of the same digest %d", ErrCorrupt, size, other)
 }
 
 // defaultRecompressions is how many layers are recompressed at once. Each
@@ -115,8 +132,8 @@ func (c *conversion) runJobs(ctx context.Context) error {
 	group.SetLimit(c.concurrency(defaultRecompressions))
 	for _, j := range c.jobs {
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return context.Cause(ctx)
+			if ctx.Err() != nil {
+				return at("convert", j.path, j.from, context.Cause(ctx))
 			}
 			return at("convert", j.path, j.from, c.runJob(ctx, j))
 		})

@@ -74,7 +74,8 @@ type Options struct {
 	// Annotations is [AnnotationsDrop] when empty.
 	Annotations AnnotationsMode
 	// Verify reads and decompresses every layer, so that one that is not what
-	// its descriptor or its config says is found.
+	// its descriptor or its config says is found. What is no filesystem is
+	// compared with its digest alone, what is foreign not at all.
 	Verify bool
 	// Concurrency is how many documents are read at once, and how many layers
 	// recompressed. If 0 or less, 8 documents and 2 layers.

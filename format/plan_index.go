@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/manifest-format/manifest-format/format/internal/jsontree"
@@ -24,7 +25,7 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 	if err := c.selectSingle(); err != nil {
 		return err
 	}
-	if err := c.planAttestations(); err != nil {
+	if err := c.planAttestations(ctx); err != nil {
 		return err
 	}
 	if err := c.top.each(func(e *entry) error { return c.planEntry(ctx, e) }); err != nil {
@@ -34,8 +35,11 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 		c.loseIndex(c.top)
 		return nil
 	}
-	if c.target == Docker && !c.checking && !c.top.has(classImage) {
-		return &Error{Op: "convert", Desc: c.graph.root.desc, Err: fmt.Errorf("%w: the index holds no image, and a Docker manifest list holds nothing else", ErrNotFixable)}
+	if c.target == Docker && !c.top.has(classImage) {
+		err := c.refuse(ruleArtifact, "", c.graph.root.desc, fmt.Errorf("%w: the index holds no image, and a Docker manifest list holds nothing else", ErrNotFixable))
+		if err != nil {
+			return err
+		}
 	}
 	c.noteSamePlatform()
 	return c.planIndex(ctx, c.top, 0)
@@ -44,8 +48,14 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 // loseIndex records what goes with the indexes when one manifest is the root.
 func (c *conversion) loseIndex(x *indexPlan) {
 	const why = "the result has no index"
-	if v := x.doc.tree.Root.Get("annotations"); v != nil {
+	root := x.doc.tree.Root
+	if v := root.Get("annotations"); v != nil {
 		c.loseAnnotations(v.Items(), x.path, why)
+	}
+	for _, field := range []string{"artifactType", "subject"} {
+		if v := root.Get(field); v != nil {
+			c.lose(ruleSingle, x.path+"/"+field, field, string(v.Raw()), why)
+		}
 	}
 	for _, e := range x.entries {
 		if e.nested != nil {
@@ -180,7 +190,11 @@ func (c *conversion) addPlatform(x *indexPlan, e *entry) {
 func (c *conversion) flatten(x *indexPlan) {
 	var items []*jsontree.Item
 	var entries []*entry
-	seen := map[digest.Digest]bool{}
+	type image struct {
+		digest   digest.Digest
+		platform string
+	}
+	seen := map[image]bool{}
 	nested := false
 	for _, e := range x.entries {
 		nested = nested || e.nested != nil
@@ -188,13 +202,17 @@ func (c *conversion) flatten(x *indexPlan) {
 	var add func(x *indexPlan)
 	add = func(x *indexPlan) {
 		for _, e := range x.entries {
+			is := image{digest: e.Digest}
+			if e.platform != nil {
+				is.platform = platforms.FormatAll(*e.platform)
+			}
 			switch {
 			case e.nested != nil:
 				c.broken(ruleNestedIndex, e.path, e.Descriptor, "an index in an index")
 				add(e.nested)
-			case e.out || nested && seen[e.Digest]:
+			case e.out || nested && seen[is]:
 			default:
-				seen[e.Digest] = true
+				seen[is] = true
 				items, entries = append(items, e.item), append(entries, e)
 			}
 		}

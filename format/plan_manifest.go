@@ -105,7 +105,10 @@ func (c *conversion) planConfig(p *plan) error {
 func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i int) error {
 	path := p.doc.path + "/" + l.field
 	if l.typ.Kind != KindLayer {
-		return c.unknownLayer(l, path)
+		if err := c.unknownLayer(l, path); err != nil {
+			return err
+		}
+		return c.orderVerification(ctx, p.doc, l, i)
 	}
 	want := c.profile.compression(c.target, l.typ.Compression)
 	if o := c.opts.Compression; o != "" && !l.typ.Foreign && !p.doc.isArtifact() {
@@ -116,14 +119,14 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 		return c.refuse(ruleCompression, path, l.Descriptor, err)
 	}
 	if want != l.typ.Compression {
-		c.broken(ruleCompression, path, l.Descriptor, "%s", l.typ.describe())
 		if l.typ.Foreign {
 			return c.refuse(ruleCompression, path, l.Descriptor, fmt.Errorf("%w: its compression is %s, the target takes %s, and a foreign layer's bytes are not in the image", ErrNotFixable, l.typ.Compression, want))
 		}
+		c.broken(ruleCompression, path, l.Descriptor, "%s", l.typ.describe())
 		if err := c.orderRecompression(ctx, p, l, i, to); err != nil {
 			return err
 		}
-	} else if err := c.orderVerification(ctx, p, l, i); err != nil {
+	} else if err := c.orderVerification(ctx, p.doc, l, i); err != nil {
 		return err
 	}
 	if to != l.typ {
@@ -192,13 +195,21 @@ func (c *conversion) stripAnnotations(ctx context.Context, p *plan) error {
 			c.note(ruleAnnotations, d.path+"/config", "the config has the manifest's annotations as labels, so its digest changes")
 		}
 	}
-	for _, it := range v.Items() {
-		c.broken(ruleAnnotations, d.path+"/annotations/"+pointer(it.Name), d.desc, "annotation %q", clip(it.Name))
-	}
+	c.brokenAnnotations(v, d.path, d.desc)
 	c.loseAnnotations(left, d.path, "docker has no annotations")
 	d.tree.Root.Remove("annotations")
 	p.did("annotations removed")
 	return nil
+}
+
+// brokenAnnotations records annotations where there must be none.
+func (c *conversion) brokenAnnotations(v *jsontree.Value, path string, desc ocispec.Descriptor) {
+	if len(v.Items()) == 0 {
+		c.broken(ruleAnnotations, path+"/annotations", desc, "annotations, though none")
+	}
+	for _, it := range v.Items() {
+		c.broken(ruleAnnotations, path+"/annotations/"+pointer(it.Name), desc, "annotation %q", clip(it.Name))
+	}
 }
 
 // loseAnnotations records each annotation as a loss.
@@ -230,9 +241,7 @@ func (c *conversion) stripDescriptor(ctx context.Context, p *plan, l *descriptor
 		}
 		switch field {
 		case "annotations":
-			for _, it := range v.Items() {
-				c.broken(ruleAnnotations, path+"/annotations/"+pointer(it.Name), l.Descriptor, "annotation %q", clip(it.Name))
-			}
+			c.brokenAnnotations(v, path, l.Descriptor)
 			c.loseAnnotations(v.Items(), path, "docker descriptors have no annotations")
 			p.did("annotations removed")
 		case "data":

@@ -65,6 +65,9 @@ func (c *conversion) tryJob(ctx context.Context, j *layerJob, report reportFunc)
 		return fmt.Errorf("%w: its descriptor says %d bytes, but it has %d", ErrCorrupt, j.from.Size, ra.Size())
 	}
 	in := newPassage(ctx, content.NewReader(ra), j.from, report)
+	if j.typ.Kind != KindLayer {
+		return in.finish()
+	}
 	plainTar, err := decompress(in, j.typ)
 	if err != nil {
 		return err
@@ -280,6 +283,8 @@ func compress(w io.Writer, r io.Reader, to Compression, h hash.Hash) error {
 		var g *pgzip.Writer
 		if g, err = pgzip.NewWriterLevel(w, gzipLevel); err == nil {
 			z, err = g, g.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0)+1)
+			// After a failed write Close leaves a goroutine waiting; Reset ends it.
+			defer g.Reset(io.Discard)
 		}
 	case Zstd:
 		z, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel))

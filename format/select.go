@@ -46,6 +46,12 @@ func (c *conversion) selectPlatforms(ctx context.Context) error {
 		}
 		return nil
 	})
+	_ = c.top.each(func(e *entry) error {
+		if e.class == classImage && !e.out {
+			delete(gone, e.Digest) // it is there for another platform, too
+		}
+		return nil
+	})
 	for i, ok := range matched {
 		if !ok {
 			return noPlatform(c.graph.root, c.opts.Platforms[i], there)

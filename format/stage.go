@@ -34,7 +34,8 @@ type Stage struct {
 }
 
 // NewStage returns a Stage that reads from src and writes recompressed layers
-// into layers. If layers is nil they are measured and thrown away, as a dry
+// into layers, which must be where Copy goes afterwards: they are not read
+// back. If layers is nil they are measured and thrown away, as a dry
 // run does.
 func NewStage(src content.Provider, layers content.Ingester) *Stage {
 	if layers == nil {
@@ -105,6 +106,16 @@ func (s *Stage) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	}
 	w.body = &bytes.Buffer{}
 	return w, nil
+}
+
+// Abort removes what an unfinished Writer left where recompressed layers go.
+func (s *Stage) Abort(ctx context.Context, ref string) error {
+	if m, ok := s.layers.(interface {
+		Abort(ctx context.Context, ref string) error
+	}); ok {
+		return m.Abort(ctx, ref)
+	}
+	return nil
 }
 
 // readerAt is a content.ReaderAt over bytes in memory.

@@ -98,22 +98,28 @@ func firstByte(b []byte) *byte {
 	return &b[0]
 }
 
-// Insert adds a member to the object v, right after the one named after, or
-// at the end if there is none of that name.
-func (d *Document) Insert(v *Value, after string, m Member) {
+// Insert adds members to the object v, right after the one named after, or at
+// the end if there is none of that name.
+func (d *Document) Insert(v *Value, after string, members ...Member) {
+	if len(members) == 0 {
+		return
+	}
 	lay := d.layoutOf(v)
 	at := len(v.items)
 	for i, sibling := range v.items {
-		if sibling.Name == after {
+		if after != "" && sibling.Name == after {
 			at = i + 1
 		}
 	}
-	it := d.member(m, lay)
+	var items []*Item
+	for _, m := range members {
+		items = append(items, d.member(m, lay))
+	}
 	if len(v.items) == 0 {
 		v.first, v.tail = lay.first(), lay.tail(d.style.unit)
-		it.lead = v.first
+		items[0].lead = v.first
 	}
-	v.items = slices.Insert(v.items, at, it)
+	v.items = slices.Insert(v.items, at, items...)
 }
 
 // Replace makes the value of item it what m says, laid out as the document is.
@@ -235,17 +241,17 @@ func styleOf(root *Value) style {
 }
 
 // Object returns the member of that name, an object; where there is none, or
-// null, it is made, empty.
-func (d *Document) Object(parent *Value, name string) *Value {
+// null, it is made, empty. It returns false where there is something else.
+func (d *Document) Object(parent *Value, name string) (*Value, bool) {
 	for _, it := range parent.items {
 		if it.Name != name {
 			continue
 		}
-		if it.Value.kind != '{' {
+		if it.Value.kind == 'n' {
 			it.Value = &Value{kind: '{'}
 		}
-		return it.Value
+		return it.Value, it.Value.kind == '{'
 	}
 	d.Insert(parent, "", Member{Name: name, Value: Object{}})
-	return parent.items[len(parent.items)-1].Value
+	return parent.items[len(parent.items)-1].Value, true
 }

@@ -57,10 +57,18 @@ type style struct {
 }
 
 type parser struct {
-	dec  *jsontext.Decoder
-	body []byte
-	end  int // of the token read last
+	dec    *jsontext.Decoder
+	body   []byte
+	end    int // of the token read last
+	values int
 }
+
+// maxValues is how many values a document may have. Each costs a hundred times
+// the two bytes that it may be written in.
+const maxValues = 400_000
+
+// ErrTooLarge is a document of more values than are read.
+var ErrTooLarge = errors.New("more JSON values than are read")
 
 // Parse takes body apart. Body must not be changed while the document is used.
 func Parse(body []byte) (*Document, error) {
@@ -116,6 +124,9 @@ func (p *parser) value() (*Value, error) {
 	kind, raw, err := p.token()
 	if err != nil {
 		return nil, err
+	}
+	if p.values++; p.values > maxValues {
+		return nil, ErrTooLarge
 	}
 	v := &Value{kind: kind}
 	if kind != '{' && kind != '[' {

@@ -5,6 +5,7 @@ package jsontree
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -100,7 +101,11 @@ func TestInsertFollowsTheLayout(t *testing.T) {
 
 func TestInsertIntoNestedEmptyObject(t *testing.T) {
 	d := mustParse(t, "{\n  \"config\": {\n    \"Labels\": null\n  }\n}")
-	labels := d.Object(d.Object(d.Root, "config"), "Labels")
+	config, _ := d.Object(d.Root, "config")
+	labels, ok := d.Object(config, "Labels")
+	if !ok {
+		t.Fatal("Labels are no object")
+	}
 	d.Insert(labels, "", Member{"k", "v"})
 	want := "{\n  \"config\": {\n    \"Labels\": {\n      \"k\": \"v\"\n    }\n  }\n}"
 	if got := string(d.Bytes()); got != want {
@@ -110,7 +115,10 @@ func TestInsertIntoNestedEmptyObject(t *testing.T) {
 
 func TestInsertIntoOneLineOfIndentedDocument(t *testing.T) {
 	d := mustParse(t, "{\n  \"config\": {\"Cmd\": \"sh\", \"Env\": \"x\"}\n}")
-	labels := d.Object(d.Root.Get("config"), "Labels")
+	labels, ok := d.Object(d.Root.Get("config"), "Labels")
+	if !ok {
+		t.Fatal("Labels are no object")
+	}
 	d.Insert(labels, "", Member{"k", "v"})
 	d.Insert(labels, "", Member{"l", "w"})
 	want := "{\n  \"config\": {\"Cmd\": \"sh\", \"Env\": \"x\", \"Labels\": {\n      \"k\": \"v\",\n      \"l\": \"w\"\n    }}\n}"
@@ -172,4 +180,29 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestParseBoundsValues(t *testing.T) {
+	if _, err := Parse([]byte("[" + strings.Repeat("0,", maxValues) + "0]")); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+}
+
+// A member without a name is a member like others.
+func TestInsertBesideEmptyName(t *testing.T) {
+	d := mustParse(t, `{"":1,"a":2}`)
+	d.Insert(d.Root, "", Member{"b", int64(3)}, Member{"c", int64(4)})
+	if got, want := string(d.Bytes()), `{"":1,"a":2,"b":3,"c":4}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestObjectWhereSomethingElseIs(t *testing.T) {
+	d := mustParse(t, `{"a":["precious"]}`)
+	if _, ok := d.Object(d.Root, "a"); ok {
+		t.Error("an array passes for an object")
+	}
+	if got, want := string(d.Bytes()), `{"a":["precious"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }
