@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -250,10 +251,13 @@ func TestLabelsThatAreNone(t *testing.T) {
 // Stage or without one.
 func TestFailedRecompressionLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
+	noise := make([]byte, 8<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // it never fails
+	layer := ociImages.Layer(format.Zstd, "a="+string(noise))
 	for i := range 20 {
 		src, dst := formattest.NewStore(), formattest.NewStore()
-		root := ociImages.Manifest("linux/amd64", ociImages.Layer(format.Zstd, "a="+strings.Repeat("x", 4<<20))).Put(src)
-		dst.FailAt(1, errors.New("disk full"), formattest.OpWrite)
+		root := ociImages.Manifest("linux/amd64", layer).Put(src)
+		dst.FailAt(2, errors.New("disk full"), formattest.OpWrite)
 		if _, err := format.Convert(t.Context(), format.NewStage(src, dst), root, format.ProfileDocker(), format.Options{}); err == nil {
 			t.Fatal("no error")
 		}
