@@ -102,7 +102,7 @@ func (r *Repository) fail(ref, what string, err error) error {
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return &Error{Ref: ref, StatusCode: http.StatusUnauthorized, Text: r.loginHint("not logged in"), class: errdefs.ErrUnauthenticated, cause: err}
 	case errors.Is(err, errdef.ErrTooManyPages):
-		return &Error{Ref: ref, Text: fmt.Sprintf("more than %d pages, without end", maxPages), class: errdefs.ErrResourceExhausted, cause: err}
+		return &Error{Ref: ref, Text: "too many pages, without end", class: errdefs.ErrResourceExhausted, cause: err}
 	case errors.Is(err, errdef.ErrNotFound):
 		return &Error{Ref: ref, Text: "no such " + what, class: errdefs.ErrNotFound, cause: err}
 	}

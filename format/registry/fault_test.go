@@ -228,6 +228,39 @@ func TestEndlessTags(t *testing.T) {
 	}
 }
 
+// Of referrers, neither their number nor their size nor that of the pages, full
+// or empty, is the registry's choice.
+func TestEndlessReferrers(t *testing.T) {
+	one := fmt.Sprintf(`{"mediaType":%q,"digest":"sha256:%064d","size":9,"annotations":{"k":"%%s"}},`, ocispec.MediaTypeImageManifest, 1)
+	few := fmt.Sprintf(one, "v")
+	for name, c := range map[string]struct {
+		page string // referrers, each with a comma after it
+		want string
+		most int // requests
+	}{
+		"many":        {strings.Repeat(few, 2500), "more than 10000 referrers", 5},
+		"large":       {fmt.Sprintf(one, strings.Repeat("v", 3<<20)), "bytes of referrers", 22},
+		"page":        {fmt.Sprintf(one, strings.Repeat("v", 5<<20)), "", 1},
+		"empty pages": {"", "too many pages", maxReferrerPages},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &wire{fault: func(req *http.Request) (*http.Response, error) {
+				resp := answer(req, 200, "Link", "</v2/app/referrers/x?more>", "Content-Type", ocispec.MediaTypeImageIndex)
+				resp.Body = io.NopCloser(strings.NewReader(`{"manifests":[` + strings.TrimSuffix(c.page, ",") + `]}`))
+				return resp, nil
+			}}
+			m := memory{}
+			got, err := open(t, "example.test/app", Options{Transport: w}).Referrers(t.Context(), m.manifest(t, nil))
+			if err == nil || !strings.Contains(err.Error(), c.want) || c.want != "" && !errdefs.IsResourceExhausted(err) {
+				t.Errorf("%d referrers, %v", len(got), err)
+			}
+			if n := len(w.requests); n > c.most {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
 // What a person reads when a registry says no: one line, with the name of what
 // was asked for, the reason, and no secret.
 func TestErrors(t *testing.T) {

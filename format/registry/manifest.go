@@ -15,8 +15,16 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxPages bounds a list that a registry would go on for ever.
-const maxPages = 10_000
+const (
+	// maxPages bounds a list that a registry would go on for ever.
+	maxPages = 10_000
+	// maxReferrerPages does so for referrers, of which a page is larger: up to
+	// maxDocument, as an index of the tag schema.
+	maxReferrerPages = 1000
+	// maxReferrers and maxReferrersSize are as much as is kept of them.
+	maxReferrers     = 10_000
+	maxReferrersSize = 16 * maxDocument
+)
 
 // PutRoot puts a manifest or an index under each of refs, tags or its own
 // digest, and by digest if there is none. The registry refuses it if something
@@ -89,17 +97,40 @@ func lockSubject(name string, body []byte) (unlock func()) {
 }
 
 // Referrers returns the manifests whose subject is desc, from the referrers
-// API or else the tag schema; none is no error.
+// API or else the tag schema; none is no error. More than 10,000 of them, or
+// more than 64 MiB, are of class ErrResourceExhausted.
 func (r *Repository) Referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	var all []ocispec.Descriptor
+	ref, size := r.named(desc.Digest.String()), 0
 	err := r.oras.Referrers(ctx, desc, "", func(page []ocispec.Descriptor) error {
+		if len(all)+len(page) > maxReferrers {
+			return &Error{Ref: ref, Text: fmt.Sprintf("more than %d referrers", maxReferrers), class: errdefs.ErrResourceExhausted}
+		}
+		for _, d := range page {
+			size += textSize(d)
+		}
+		if size > maxReferrersSize {
+			return &Error{Ref: ref, Text: fmt.Sprintf("more than %d bytes of referrers", maxReferrersSize), class: errdefs.ErrResourceExhausted}
+		}
 		all = append(all, page...)
 		return nil
 	})
 	if err != nil {
-		return nil, r.fail(r.named(desc.Digest.String()), "repository", err)
+		return nil, r.fail(ref, "repository", err)
 	}
 	return all, nil
+}
+
+// textSize returns the size of what is of any length in a descriptor.
+func textSize(d ocispec.Descriptor) int {
+	n := len(d.MediaType) + len(d.ArtifactType) + len(d.Digest) + len(d.Data)
+	for key, value := range d.Annotations {
+		n += len(key) + len(value)
+	}
+	for _, u := range d.URLs {
+		n += len(u)
+	}
+	return n
 }
 
 // Tags returns the repository's tags in the registry's order.

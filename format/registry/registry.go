@@ -139,7 +139,8 @@ func Open(name string, o Options) (*Repository, error) {
 			Reference:            ref,
 			PlainHTTP:            plain,
 			TagListMaxPages:      maxPages,
-			ReferrerListMaxPages: maxPages,
+			ReferrerListMaxPages: maxReferrerPages,
+			MaxMetadataBytes:     maxDocument,
 			SkipReferrersGC:      true,
 		},
 	}, nil
