@@ -5,6 +5,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,9 +16,10 @@ import (
 
 // faults are registries that are broken in one way.
 var faults = map[string]http.HandlerFunc{
-	"401": refuse(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required"),
-	"403": refuse(http.StatusForbidden, "DENIED", "requested access to the resource is denied"),
-	"429": refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "you have reached your pull rate limit"),
+	"401":     refuse(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required"),
+	"403":     refuse(http.StatusForbidden, "DENIED", "requested access to the resource is denied"),
+	"429":     refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "you have reached your pull rate limit"),
+	"hostile": refuse(http.StatusForbidden, "DENIED", "\x1b[2Jno\nsuch"),
 	// One that is short of room, and says so to everyone.
 	"warning": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Warning", `299 - "the disk is nearly full"`)
@@ -45,7 +47,8 @@ func refuse(status int, code, message string) http.HandlerFunc {
 			w.Header().Set("Retry-After", "3600")
 		}
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
+		body, _ := json.Marshal(map[string]any{"errors": []any{map[string]string{"code": code, "message": message}}})
+		_, _ = w.Write(body)
 	}
 }
 

@@ -60,6 +60,17 @@ var samples = map[string]func() formattest.Blob{
 		b.Annotations = map[string]string{"evil": "\x1b[2Jgone"}
 		return b.Manifest("linux/amd64", oci.Layer(format.Gzip, "etc/motd=hello"))
 	},
+	// The same in every other place that inspect shows.
+	"hostile": func() formattest.Blob {
+		image := oci.Manifest("linux/amd64", oci.Layer(format.Gzip, "etc/motd=hello"))
+		image.Desc.Platform.OS = "\x1b[31mred"
+		artifact := edited(image, func(doc map[string]any) {
+			doc["artifactType"] = "application/\x1b]0;pwned\a"
+			doc["annotations"] = map[string]string{"\x1b[2J": "\x1b[2J"}
+		})
+		artifact.Desc.Platform = nil
+		return oci.Index(image, artifact)
+	},
 	// CVE-2021-41190.
 	"ambiguous": func() formattest.Blob {
 		image := oci.Manifest("linux/amd64", oci.Layer(format.Gzip, "etc/motd=hello"))

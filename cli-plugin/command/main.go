@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	dockercommand "github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 )
 
 // The names of the program: alone, and as a plugin. Docker refuses a plugin
@@ -46,7 +49,7 @@ func Main(args []string) int {
 
 	dockerCLI, err := dockercommand.NewDockerCli(dockercommand.WithBaseContext(ctx))
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", standaloneName, err)
+		printError(os.Stderr, err)
 		return exitFailed
 	}
 	if runsAlone(args[0]) {
@@ -59,8 +62,21 @@ func Main(args []string) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(dockerCLI.Err(), "%s: %s\n", standaloneName, strings.TrimSpace(err.Error()))
+	printError(dockerCLI.Err(), err)
 	return exitCode(err)
+}
+
+// printError prints an error in one line: its text may be a registry's or an
+// image's. One about the command line shows the usage below it.
+func printError(out io.Writer, err error) {
+	text, usage, found := strings.Cut(err.Error(), "\n\nUsage:")
+	if found = found && exitCode(err) == exitUsage; !found {
+		text = err.Error()
+	}
+	fmt.Fprintf(out, "%s: %s\n", standaloneName, printer.Line(text))
+	if found {
+		fmt.Fprintf(out, "\nUsage:%s\n", usage)
+	}
 }
 
 // runsAlone reports whether the program was started by a person or a script

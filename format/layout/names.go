@@ -8,7 +8,9 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -253,6 +255,9 @@ func list(entries []ocispec.Descriptor) string {
 		n := nameOf(desc).String()
 		if n == "" {
 			n = desc.Digest.String()
+		}
+		if strings.ContainsFunc(n, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			n = strconv.Quote(n) // it could steer a terminal
 		}
 		if !slices.Contains(names, n) {
 			names = append(names, n)

@@ -5,7 +5,9 @@ package inspection
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -177,7 +179,13 @@ func orNone(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}
-	return strings.Join(list, ", ")
+	shown := slices.Clone(list)
+	for i, s := range shown {
+		if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			shown[i] = strconv.Quote(s) // it could steer a terminal
+		}
+	}
+	return strings.Join(shown, ", ")
 }
 
 // HumanSize is a number of bytes in powers of 1000, as docker counts: 47.1 MB.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/streams"
@@ -161,15 +160,4 @@ func (t *tree) fit(out *streams.Out) {
 	for i, row := range t.rows.rows {
 		t.rows.rows[i] = row[:len(row)-1]
 	}
-}
-
-// printable replaces what could steer a terminal: names, types and
-// annotations are whatever somebody pushed.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
 }

@@ -126,7 +126,7 @@ func TestWarningsGoToStandardError(t *testing.T) {
 	if err := Inspection(s, i, InspectionOptions{Format: "{{.Reference}}"}); err != nil {
 		t.Fatal(err)
 	}
-	if s.stdout.String() != "app:1\n" || s.stderr.String() != "warning: bad ?[2J\n" {
+	if s.stdout.String() != "app:1\n" || s.stderr.String() != "warning: bad \\x1b[2J\n" {
 		t.Errorf("printed %q and %q", &s.stdout, &s.stderr)
 	}
 }
@@ -149,6 +149,18 @@ func TestShort(t *testing.T) {
 		"":           "",
 	} {
 		if got := Short(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"one\n\n two \n":         "one; two",
+		"\x1b]0;t\a\r\u202e\x9b": `\x1b]0;t\a\r\u202e` + "\ufffd",
+		"läuft ├─ 'a' \"b\"":     "läuft ├─ 'a' \"b\"",
+	} {
+		if got := Line(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
