@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/manifest-format/manifest-format/integration/engines"
 )
 
@@ -94,6 +96,32 @@ func TestInterruptReading(t *testing.T) {
 	checkInterrupted(t, cmd.Wait(), stderr.String())
 }
 
+// TestInterruptReferrers stops inspect when it has the image and asks for what
+// refers to it: that is no result.
+func TestInterruptReferrers(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, host := newReferrersHangRegistry(t)
+	cmd := exec.Command(program, "inspect", host+"/app:1")
+	cmd.Args[0] = "manifest-format"
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	checkInterrupted(t, cmd.Wait(), stderr.String())
+	if stdout.Len() > 0 {
+		t.Errorf("standard output has %q", &stdout)
+	}
+}
+
 func checkInterrupted(t *testing.T, err error, stderr string) {
 	t.Helper()
 	var exit *exec.ExitError
@@ -131,4 +159,25 @@ func pluginConfig(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	return config
+}
+
+// newReferrersHangRegistry starts a registry that has an index without
+// entries, and never answers what refers to it. It returns its host and a
+// channel that is closed when it is asked that.
+func newReferrersHangRegistry(t *testing.T) (asked chan struct{}, host string) {
+	t.Helper()
+	asked = make(chan struct{})
+	var once sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.Contains(r.URL.Path, "/referrers/"):
+			once.Do(func() { close(asked) })
+			<-r.Context().Done()
+		case strings.Contains(r.URL.Path, "/manifests/"):
+			w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+			_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	return asked, strings.TrimPrefix(server.URL, "http://")
 }

@@ -52,6 +52,9 @@ type Image struct {
 	// Attestations counts statements (an SBOM, a provenance) in the index and
 	// beside it.
 	Attestations int `json:"attestations"`
+	// ReferrersUnknown says that there may be referrers, attestations among
+	// them, that could not be read: Warnings say why.
+	ReferrersUnknown bool `json:"referrersUnknown,omitempty"`
 	// Size is in bytes, of everything but referrers, each blob once.
 	Size int64     `json:"size"`
 	Root *Document `json:"root"`
@@ -118,6 +121,10 @@ func Inspect(ctx context.Context, src Source, root ocispec.Descriptor) (*Image, 
 	}
 	image := &Image{Root: top}
 	image.Warnings = readReferrers(ctx, src, top)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	image.ReferrersUnknown = len(image.Warnings) > 0
 	placeAttestations(top)
 	image.summarize()
 	return image, nil

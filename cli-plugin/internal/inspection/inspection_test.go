@@ -105,6 +105,10 @@ func TestReferrers(t *testing.T) {
 		t.Errorf("the statement is %q", got)
 	}
 
+	if image.ReferrersUnknown || strings.Contains(image.Summary, "unknown") {
+		t.Errorf("summary: %s", image.Summary)
+	}
+
 	src.err = errors.New("not now")
 	image, err = Inspect(context.Background(), src, root)
 	if err != nil {
@@ -112,6 +116,9 @@ func TestReferrers(t *testing.T) {
 	}
 	if len(image.Warnings) != 1 || !strings.HasSuffix(image.Warnings[0], "not now") {
 		t.Errorf("warnings: %q", image.Warnings)
+	}
+	if !image.ReferrersUnknown || !strings.Contains(image.Summary, ", referrers unknown, ") {
+		t.Errorf("summary: %s", image.Summary)
 	}
 }
 

@@ -207,6 +207,7 @@ func readReferrers(ctx context.Context, src Source, top *Document) []string {
 					warnings[i] = fmt.Sprintf("a referrer of %s cannot be read: %v", d.Digest, err)
 					continue
 				}
+				doc.each(func(d *Document) { d.body = nil }) // no one asks for it, and there may be many
 				d.Referrers = append(d.Referrers, doc)
 			}
 			return nil

@@ -101,6 +101,9 @@ func (i *Image) summarize() {
 	if referrers > 0 {
 		parts = append(parts, counted(referrers, "other referrer"))
 	}
+	if i.ReferrersUnknown {
+		parts = append(parts, "referrers unknown")
+	}
 	if i.Size > 0 {
 		parts = append(parts, HumanSize(i.Size))
 	}
