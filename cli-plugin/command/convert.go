@@ -215,6 +215,11 @@ func convertInto(ctx context.Context, dockerCLI dockercommand.Cli, c conversion,
 	if result, err = format.Convert(ctx, stage, c.root, o.profile, o.engine); err != nil {
 		return nil, err
 	}
+	// A template that fails does so before anything is written.
+	done := printer.Conversion{Reference: c.destination.Pinned(result.Root.Digest), Result: result}
+	if err := done.Try(o.print); err != nil {
+		return nil, err
+	}
 	options := format.CopyOptions{
 		Referrers: result.Referrers,
 		Progress:  o.engine.Progress,

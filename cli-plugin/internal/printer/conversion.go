@@ -36,6 +36,14 @@ type ConversionOptions struct {
 	OnStderr bool
 }
 
+// Try returns why Print could not print c in its format.
+func (c Conversion) Try(o ConversionOptions) error {
+	if o.Format == "" {
+		return nil
+	}
+	return printTemplate(io.Discard, o.Format, c)
+}
+
 // Print writes c to standard output and error.
 func (c Conversion) Print(streams command.Streams, o ConversionOptions) error {
 	out := streams.Out()

@@ -3,6 +3,7 @@
 package printer
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"text/template"
@@ -36,9 +37,11 @@ func printTemplate(out io.Writer, format string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := tmpl.Execute(out, v); err != nil {
+	var text bytes.Buffer
+	if err := tmpl.Execute(&text, v); err != nil {
 		return fmt.Errorf("--format: %w", err)
 	}
-	_, err = io.WriteString(out, "\n")
+	text.WriteByte('\n')
+	_, err = text.WriteTo(out)
 	return err
 }
