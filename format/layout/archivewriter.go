@@ -70,18 +70,28 @@ func WriteArchive(w io.Writer) *ArchiveWriter {
 
 // CreateArchive writes an archive to the file path, which appears, in place of
 // what was there, when Close succeeds. Until then it is a temporary file beside
-// it, which Abort removes.
+// it, which Abort removes. It has the permissions of the file that it replaces.
 func CreateArchive(path string) (*ArchiveWriter, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file%.0w", path, errdefs.ErrInvalidArgument)
+	info, err := os.Stat(path)
+	there, perm := err == nil, os.FileMode(0o666)
+	if there {
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is no regular file%.0w", path, errdefs.ErrInvalidArgument)
+		}
+		perm = info.Mode().Perm()
 	}
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, perm)
 	if err != nil {
 		return nil, err
+	}
+	if there { // whatever the umask
+		if err := f.Chmod(perm); err != nil {
+			return nil, errors.Join(err, f.Close(), os.Remove(name))
+		}
 	}
 	a := WriteArchive(f)
 	a.path, a.temp = path, f

@@ -325,6 +325,33 @@ func TestCreateArchiveAppearsWhole(t *testing.T) {
 	wants{errdefs.ErrInvalidArgument, "no regular file"}.check(t, err)
 }
 
+func TestCreateArchiveKeepsPermissions(t *testing.T) {
+	for _, perm := range []os.FileMode{0o600, 0o666} { // one that any umask would widen, one that it would narrow
+		path := filepath.Join(t.TempDir(), "a.tar")
+		if err := os.WriteFile(path, nil, perm); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, perm); err != nil {
+			t.Fatal(err)
+		}
+		w, err := layout.CreateArchive(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, w, app("1"), "v1")
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != perm || info.Size() == 0 {
+			t.Errorf("a file of %v became one of %v", perm, info.Mode())
+		}
+	}
+}
+
 func TestArchiveWriterWaitsForItsTurn(t *testing.T) {
 	w := layout.WriteArchive(io.Discard)
 	first, err := w.Writer(t.Context(), content.WithDescriptor(large(1).Desc))
