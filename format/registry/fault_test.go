@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/manifest-format/manifest-format/format"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"pgregory.net/rapid"
 )
@@ -117,6 +118,34 @@ func TestDownloadOfAnotherSize(t *testing.T) {
 			if _, err := read(t, open(t, host+"/app", Options{}), blob); !errors.Is(err, format.ErrCorrupt) {
 				t.Errorf("%s, chunked %v: %v", name, chunked, err)
 			}
+		}
+	}
+}
+
+// The digest of a signed Schema 1 manifest is not that of its bytes: it is not
+// corrupt, and by tag it can be looked at.
+func TestSchema1(t *testing.T) {
+	body := []byte(`{"schemaVersion":1,"name":"app","signatures":[{"protected":"e30"}]}`)
+	name := digest.FromString("the payload")
+	w := &wire{fault: func(req *http.Request) (*http.Response, error) {
+		resp := answer(req, 200, "Content-Type", format.MediaTypeDockerSchema1Signed, "Docker-Content-Digest", name.String())
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		return resp, nil
+	}}
+	r := open(t, "example.test/app", Options{Transport: w})
+	desc, err := r.Resolve(t.Context(), "v1")
+	if err != nil || desc.MediaType != format.MediaTypeDockerSchema1Signed {
+		t.Fatal(desc, err)
+	}
+	if got, err := read(t, r, desc); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("by tag: %q, %v", got, err)
+	}
+	_, resolveErr := r.Resolve(t.Context(), name.String())
+	desc.Digest, desc.Size = name, 10
+	_, readErr := r.ReaderAt(t.Context(), desc)
+	for _, err := range []error{resolveErr, readErr} {
+		if !errors.Is(err, format.ErrNotFixable) || errors.Is(err, format.ErrCorrupt) || !strings.Contains(err.Error(), "Schema 1") {
+			t.Errorf("by digest: %v", err)
 		}
 	}
 }

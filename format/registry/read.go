@@ -54,7 +54,9 @@ func isDocument(mediaType string) bool { return slices.Contains(documentTypes, m
 // Resolve returns the descriptor of what ref names, a tag or a digest; empty
 // is the tag latest. Digest and size are those of the bytes. It costs one
 // request, and the next [Repository.ReaderAt] of the descriptor costs none.
-// The error is of class ErrNotFound if there is no such tag or manifest.
+// The error is of class ErrNotFound if there is no such tag or manifest. A
+// signed Schema 1 manifest is found by tag only; by its digest, the error is of
+// class [format.ErrNotFixable].
 func (r *Repository) Resolve(ctx context.Context, ref string) (ocispec.Descriptor, error) {
 	if ref == "" {
 		ref = "latest"
@@ -80,7 +82,11 @@ func (r *Repository) Resolve(ctx context.Context, ref string) (ocispec.Descripto
 		desc.Digest = digest.FromBytes(body)
 		expected = desc.Digest
 	}
-	if desc.Digest != expected {
+	switch {
+	case desc.Digest == expected:
+	case desc.MediaType == format.MediaTypeDockerSchema1Signed:
+		return ocispec.Descriptor{}, r.schema1(r.named(ref))
+	default:
 		return ocispec.Descriptor{}, r.corrupt(r.named(ref), "the content's digest is %s, not %s", desc.Digest, expected)
 	}
 	r.docs.put(desc.Digest, body)
@@ -168,11 +174,13 @@ func (r *Repository) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (con
 			return nil, err
 		}
 	}
-	ref := r.named(desc.Digest.String())
-	if int64(len(body)) != desc.Size {
+	ref, got := r.named(desc.Digest.String()), desc.Digest.Algorithm().FromBytes(body)
+	switch {
+	case got != desc.Digest && desc.MediaType == format.MediaTypeDockerSchema1Signed:
+		return nil, r.schema1(ref)
+	case int64(len(body)) != desc.Size:
 		return nil, r.corrupt(ref, "the content is %d bytes, not %d", len(body), desc.Size)
-	}
-	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
+	case got != desc.Digest:
 		return nil, r.corrupt(ref, "the content's digest is %s", got)
 	}
 	return &documentReader{Reader: bytes.NewReader(body)}, nil
@@ -181,6 +189,14 @@ func (r *Repository) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (con
 // corrupt returns [format.ErrCorrupt] with the reason.
 func (r *Repository) corrupt(ref, reason string, args ...any) error {
 	return &Error{Ref: ref, Text: fmt.Sprintf(reason, args...), class: format.ErrCorrupt}
+}
+
+// schema1 returns why a signed Schema 1 manifest is not read by its digest: it
+// is of the document without its signatures
+// (https://distribution.github.io/distribution/spec/deprecated-schema-v1/), so
+// that the bytes cannot be checked.
+func (r *Repository) schema1(ref string) error {
+	return &Error{Ref: ref, Text: "it is a signed Docker V2 Schema 1 manifest, which this version does not read by digest yet; push the image again with a newer client", class: format.ErrNotFixable}
 }
 
 // documentReader reads a document from memory.
