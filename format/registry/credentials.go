@@ -81,7 +81,7 @@ func userAgent(o Options) string {
 func newAuthClient(transport http.RoundTripper, o Options) *auth.Client {
 	agent := userAgent(o)
 	client := &auth.Client{
-		Client: &http.Client{Transport: transport},
+		Client: &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		Credential: func(ctx context.Context, host string) (Credential, error) {
 			found, err := o.Credentials(ctx, host)
 			if err != nil {

@@ -81,6 +81,7 @@ func (r *Repository) fail(ref, what string, err error) error {
 		known  *Error
 		source *sourceError
 		login  *credentialError
+		other  *elsewhereError
 	)
 	switch {
 	case err == nil:
@@ -89,6 +90,8 @@ func (r *Repository) fail(ref, what string, err error) error {
 		return known
 	case errors.As(err, &source):
 		return source.err
+	case errors.As(err, &other):
+		return &Error{Ref: ref, Text: other.Error(), class: errdefs.ErrFailedPrecondition, cause: other}
 	case errors.As(err, &answer):
 		return r.answered(ref, what, answer)
 	case errors.Is(err, context.Canceled):

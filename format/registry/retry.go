@@ -143,6 +143,7 @@ func permanent(err error) bool {
 		record    tls.RecordHeaderError
 		alert     tls.AlertError
 		source    *sourceError
+		other     *elsewhereError
 	)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
@@ -152,7 +153,7 @@ func permanent(err error) bool {
 		return dns.IsNotFound
 	}
 	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &record) ||
-		errors.As(err, &alert) || errors.As(err, &source)
+		errors.As(err, &alert) || errors.As(err, &source) || errors.As(err, &other)
 }
 
 // onceKey marks the context of a request that must not be replayed as it is.

@@ -4,6 +4,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -84,8 +85,8 @@ func (u *upload) advance(resp *http.Response) error {
 		return &Error{Ref: u.ref, Text: "the registry named no place for the upload", class: errdefs.ErrFailedPrecondition, cause: err}
 	}
 	from := u.repo.origin
-	if !strings.EqualFold(location.Hostname(), from.Hostname()) || effectivePort(location) != effectivePort(from) && location.Port() != "" {
-		return &Error{Ref: u.ref, Text: "the registry wants the blob sent to another host, " + location.Host + ", which could be anyone's", class: errdefs.ErrFailedPrecondition}
+	if !sameHost(from, location) {
+		return u.repo.fail(u.ref, "upload", &elsewhereError{location.Host})
 	}
 	// Some registries leave out the port that they were called at
 	// (https://github.com/oras-project/oras-go/issues/177), and one behind a
@@ -93,6 +94,36 @@ func (u *upload) advance(resp *http.Response) error {
 	location.Scheme, location.Host, location.User = from.Scheme, from.Host, nil
 	u.location = location
 	return nil
+}
+
+// elsewhereError is a registry's wish to have content sent to another host.
+type elsewhereError struct{ host string }
+
+// Error implements error.
+func (e *elsewhereError) Error() string {
+	return "the registry wants the content sent to another host, " + e.host + ", which could be anyone's"
+}
+
+// checkRedirect refuses a redirect that would have content sent to another
+// host, or without TLS: a blob, a manifest or a token request.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil
+	}
+	from, to := via[0].URL, req.URL
+	samePort := effectivePort(from) == effectivePort(to) || from.Port() == "" && to.Port() == ""
+	if !sameHost(from, to) || !samePort || from.Scheme == "https" && to.Scheme != "https" {
+		return &elsewhereError{to.Scheme + "://" + to.Host}
+	}
+	return nil
+}
+
+// sameHost reports whether to is of the host and port of from, or of no port.
+func sameHost(from, to *url.URL) bool {
+	return strings.EqualFold(from.Hostname(), to.Hostname()) && (to.Port() == "" || effectivePort(from) == effectivePort(to))
 }
 
 // effectivePort returns the port of u, stated or not.
