@@ -5,6 +5,7 @@
 package layout_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,52 @@ func TestConcurrentWritersLoseNothing(t *testing.T) {
 		}
 	}
 	onlyLayoutFiles(t, path)
+}
+
+// A reader sees index.json before or after it is replaced, and no mix of both.
+func TestOpenWhileIndexIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "layout")
+	d, err := layout.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	index := filepath.Join(path, "index.json")
+	short, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := append(slices.Clone(short), bytes.Repeat([]byte(" "), 4096)...)
+	stop := make(chan struct{})
+	var group errgroup.Group
+	group.Go(func() error {
+		for {
+			for _, body := range [][]byte{long, short} {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				next := filepath.Join(path, ".ingest-next")
+				if err := os.WriteFile(next, body, 0o600); err != nil {
+					return err
+				}
+				if err := os.Rename(next, index); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	for range 5000 {
+		if _, err := d.Refs(t.Context()); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // holdRole keeps index.json locked until it is killed.

@@ -264,6 +264,10 @@ func (d *Dir) open(name string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", d.where(), err)
 	}
+	// Another writer may have replaced the file since: its size counts.
+	if info, err = f.Stat(); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", d.where(), err), f.Close())
+	}
 	return f, info, nil
 }
 
