@@ -173,6 +173,36 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A token that a registry with Basic auth has no use for: one line, with what
+// to do.
+func TestTokenForBasic(t *testing.T) {
+	host := serve(t, func(w http.ResponseWriter, req *http.Request) {
+		if user, password, _ := req.BasicAuth(); user == "anna" && password == "s3cret" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	for name, c := range map[string]struct {
+		credential Credential
+		want       string
+	}{
+		"identity token": {Credential{RefreshToken: "1dentity"}, "wants a user and a password, and the stored login is none, perhaps a token: log in with `docker login " + host},
+		"access token":   {Credential{AccessToken: "1dentity"}, "perhaps a token"},
+		"no password":    {Credential{Username: "anna"}, "wants a user and a password"},
+		"nothing":        {Credential{}, "not logged in"},
+	} {
+		_, err := open(t, host+"/app", Options{Credentials: as(c.credential)}).Resolve(t.Context(), "v1")
+		if !errdefs.IsUnauthorized(err) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "1dentity") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := open(t, host+"/app", Options{Credentials: as(Credential{Username: "anna", Password: "s3cret"})}).Resolve(t.Context(), "v1"); !errdefs.IsNotFound(err) {
+		t.Errorf("password: %v", err)
+	}
+}
+
 // Credentials do not follow a redirect to another origin, even on the same
 // machine, and do not show in an error; nor does a signed URL.
 func TestRedirect(t *testing.T) {
@@ -345,6 +375,8 @@ func TestDockerCredentials(t *testing.T) {
 		"helped.test) echo '{\"ServerURL\":\"helped.test\",\"Username\":\"helga\",\"Secret\":\"h3lped\"}' ;;\n" +
 		"token.test) echo '{\"ServerURL\":\"token.test\",\"Username\":\"<token>\",\"Secret\":\"1dentity\"}' ;;\n" +
 		"broken.test) echo 'the keyring is locked'; exit 1 ;;\n" +
+		"leaking.test) echo '{\"Username\":\"u\",\"Secret\":\"l3aked\\\"l3aked\"}'; exit 1 ;;\n" +
+		"chatty.test) echo 'the keyring is locked, secret: l3aked'; exit 1 ;;\n" +
 		"*) echo 'credentials not found in native keychain'; exit 1 ;;\nesac\n"
 	write := func(file, text string, mode os.FileMode) {
 		t.Helper()
@@ -354,7 +386,7 @@ func TestDockerCredentials(t *testing.T) {
 	}
 	write(filepath.Join(bin, "docker-credential-formattest"), helper, 0o700)
 	file := filepath.Join(dir, "config.json")
-	hosts := []string{"docker.io", "index.docker.io", "registry-1.docker.io", "plain.test:5000", "helped.test", "token.test", "none.test"}
+	hosts := []string{"docker.io", "index.docker.io", "registry-1.docker.io", "plain.test:5000", "helped.test", "token.test", "inline.test", "none.test"}
 	lookup := func() map[string]string {
 		t.Helper()
 		source := DockerCredentials()
@@ -383,6 +415,10 @@ func TestDockerCredentials(t *testing.T) {
 			"helped.test": "helga h3lped", "plain.test:5000": "paul pla1n",
 		}},
 		"credsStore": {`{"credsStore":"formattest"}`, "", map[string]string{"helped.test": "helga h3lped", "token.test": "1dentity"}},
+		"identitytoken": {`{"auths":{"inline.test":{"auth":"PHRva2VuPjo=","identitytoken":"1nline"},"plain.test:5000":{"auth":"cGF1bDpwbGExbg=="}}}`, "", map[string]string{
+			"inline.test": "<token>  1nline", "plain.test:5000": "paul pla1n",
+		}},
+		"credsStore before auths": {`{"credsStore":"formattest",` + auths + `}`, "", map[string]string{"helped.test": "helga h3lped", "token.test": "1dentity"}},
 		"DOCKER_AUTH_CONFIG": {`{"credsStore":"formattest"}`, `{"auths":{"plain.test:5000":{"auth":"ZW52OjNudg=="}}}`, map[string]string{
 			"helped.test": "helga h3lped", "token.test": "1dentity", "plain.test:5000": "env 3nv",
 		}},
@@ -401,6 +437,21 @@ func TestDockerCredentials(t *testing.T) {
 	write(file, `{"credsStore":"formattest"}`, 0o600)
 	if _, err := DockerCredentials()(t.Context(), "broken.test"); err == nil || !strings.Contains(err.Error(), "the keyring is locked") {
 		t.Errorf("a broken helper: %v", err)
+	}
+	for _, host := range []string{"leaking.test", "chatty.test"} {
+		_, err := DockerCredentials()(t.Context(), host)
+		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+			if strings.Contains(cause.Error(), "l3aked") {
+				t.Errorf("%s: %v", host, cause)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), "exit status 1") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	write(file, `{"credsStore":"formattest-missing"}`, 0o600)
+	if _, err := DockerCredentials()(t.Context(), "helped.test"); err == nil || !strings.Contains(err.Error(), `"docker-credential-formattest-missing": executable file not found`) {
+		t.Errorf("a missing helper: %v", err)
 	}
 	write(file, `{"auths":`, 0o600)
 	if _, err := DockerCredentials()(t.Context(), "plain.test:5000"); err == nil {

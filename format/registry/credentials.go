@@ -4,8 +4,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"sync"
 
 	"github.com/docker/cli/cli/config"
@@ -59,7 +61,8 @@ func fromConfig(file *configfile.ConfigFile, host string) (Credential, error) {
 	}
 	found, err := file.GetAuthConfig(key)
 	if err != nil {
-		return Credential{}, fmt.Errorf("docker's credentials for %s: %w", host, err)
+		// The error has what a helper printed, and is not to be found in ours.
+		return Credential{}, fmt.Errorf("docker's credentials for %s: %s", host, withoutSecret(err.Error()))
 	}
 	return Credential{
 		Username:     found.Username,
@@ -67,6 +70,15 @@ func fromConfig(file *configfile.ConfigFile, host string) (Credential, error) {
 		RefreshToken: found.IdentityToken,
 		AccessToken:  found.RegistryToken,
 	}, nil
+}
+
+// secretPattern finds where a helper's output may have a secret: its JSON, or
+// what is left of that, to the end.
+var secretPattern = regexp.MustCompile(`(?is)(\{|"?\b(secret|password|token)"?\s*[:=]).*`)
+
+// withoutSecret cuts a secret off text, with all that comes after it.
+func withoutSecret(text string) string {
+	return secretPattern.ReplaceAllString(text, "(not shown)")
 }
 
 // userAgent returns what to introduce ourselves as.
@@ -84,12 +96,15 @@ func newAuthClient(transport http.RoundTripper, o Options) *auth.Client {
 		Client: &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		Credential: func(ctx context.Context, host string) (Credential, error) {
 			found, err := o.Credentials(ctx, host)
-			if err != nil {
+			switch {
+			case err != nil:
 				return Credential{}, &credentialError{err}
+			case isForBasic(ctx) && found != (Credential{}) && (found.Username == "" || found.Password == ""):
+				return Credential{}, errNoPassword
 			}
 			return found, nil
 		},
-		Cache:    auth.NewCache(),
+		Cache:    schemeCache{auth.NewCache()},
 		ClientID: agent,
 	}
 	client.SetUserAgent(agent)
@@ -101,3 +116,26 @@ type credentialError struct{ error }
 
 // Unwrap returns the reason.
 func (e *credentialError) Unwrap() error { return e.error }
+
+// errNoPassword is a login, by token, of no use for Basic auth.
+var errNoPassword = errors.New("the registry wants a user and a password, and the stored login is none, perhaps a token")
+
+// basicKey marks the context of a look for credentials for Basic auth.
+type basicKey struct{}
+
+// isForBasic reports whether ctx is so marked.
+func isForBasic(ctx context.Context) bool { return ctx.Value(basicKey{}) != nil }
+
+// schemeCache lets the look for credentials know what they are for, which
+// oras-go tells its cache only.
+type schemeCache struct{ auth.Cache }
+
+// Set implements [auth.Cache].
+func (c schemeCache) Set(ctx context.Context, registry string, scheme auth.Scheme, key string, fetch func(context.Context) (string, error)) (string, error) {
+	return c.Cache.Set(ctx, registry, scheme, key, func(ctx context.Context) (string, error) {
+		if scheme == auth.SchemeBasic {
+			ctx = context.WithValue(ctx, basicKey{}, true)
+		}
+		return fetch(ctx)
+	})
+}

@@ -100,6 +100,8 @@ func (r *Repository) fail(ref, what string, err error) error {
 		return fmt.Errorf("%s: %w", ref, context.DeadlineExceeded)
 	case errors.As(err, &login):
 		return &Error{Ref: ref, Text: redact(login.Error()), class: errdefs.ErrUnauthenticated, cause: login}
+	case errors.Is(err, errNoPassword):
+		return &Error{Ref: ref, StatusCode: http.StatusUnauthorized, Text: r.loginHint(errNoPassword.Error()), class: errdefs.ErrUnauthenticated, cause: errNoPassword}
 	case errors.Is(err, format.ErrCorrupt):
 		return fmt.Errorf("%s: %w", ref, err)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
