@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -79,9 +80,86 @@ func TestDraftAppearsWhole(t *testing.T) {
 	}
 }
 
+// An empty directory stays empty until the layout is whole, and stays the same
+// directory: it may be a mount point, or one that others may read.
+func TestDraftInAnEmptyDirectory(t *testing.T) {
+	above := t.TempDir()
+	path := filepath.Join(above, "layout")
+	if err := os.Mkdir(path, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := draft(t, path)
+	putEmptyIndex(t, d, "v1")
+	if _, err := Open(path); err == nil {
+		t.Error("the layout is there before it is published")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := filesIn(t, path); len(got) > 0 {
+		t.Errorf("left behind: %v", got)
+	}
+
+	d = draft(t, path)
+	putEmptyIndex(t, d, "v1")
+	if err := d.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Resolve(t.Context(), "v1"); err != nil {
+		t.Errorf("after Publish: %v", err)
+	}
+	putEmptyIndex(t, d, "v2")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expectTags(t, path, "v1", "v2")
+	if got := filesIn(t, path); !slices.Equal(got, []string{"blobs", "index.json", "oci-layout"}) {
+		t.Errorf("the layout has %v", got)
+	}
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(before, after) || before.Mode() != after.Mode() {
+		t.Error("it is another directory")
+	}
+	if got := filesIn(t, above); !slices.Equal(got, []string{"layout"}) {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
+// What came into the directory meanwhile is somebody's: it is left alone.
+func TestDraftInADirectoryThatFills(t *testing.T) {
+	path := t.TempDir()
+	d := draft(t, path)
+	putEmptyIndex(t, d, "v1")
+	if err := os.WriteFile(filepath.Join(path, "diary"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish(t.Context()); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Publish: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := filesIn(t, path); !slices.Equal(got, []string{"diary"}) {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
 // Two processes that make the same new layout at once lose nothing.
 func TestDraftsOfOneLayout(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "layout")
+	for name, path := range map[string]string{"new": filepath.Join(t.TempDir(), "layout"), "empty": t.TempDir()} {
+		t.Run(name, func(t *testing.T) { publishTwo(t, path) })
+	}
+}
+
+func publishTwo(t *testing.T, path string) {
+	t.Helper()
 	drafts := []*Dir{draft(t, path), draft(t, path)}
 	for i, tag := range []string{"v1", "v2"} {
 		putEmptyIndex(t, drafts[i], tag)
@@ -95,7 +173,10 @@ func TestDraftsOfOneLayout(t *testing.T) {
 		}
 	}
 	expectTags(t, path, "v1", "v2")
-	if got := filesIn(t, filepath.Dir(path)); !slices.Equal(got, []string{"layout"}) {
+	if got := filesIn(t, path); !slices.Equal(got, []string{"blobs", "index.json", "oci-layout"}) {
+		t.Errorf("the layout has %v", got)
+	}
+	if got := filesIn(t, filepath.Dir(path)); len(got) != 1 && filepath.Base(path) == "layout" {
 		t.Errorf("left behind: %v", got)
 	}
 }
