@@ -66,7 +66,11 @@ the image: /manifests/1/layers/0 is the first layer of the second manifest.
 
 In one registry no layer is moved, and between two none touches the disk unless
 it has to be recompressed. Tags are written last: a failed run leaves them as
-they were.`,
+they were.
+
+--dry-run reads SOURCE and converts it all the same, so that the digest is that
+of the result. Of DESTINATION it checks its name and whether there is a place to
+write to on this machine; it does not ask a registry whether you may push.`,
 		Example: `  # an OCI image, where it is, into Docker V2.2
   manifest-format convert --for docker registry.example.com/app:1.0 registry.example.com/app:1.0
 
@@ -108,7 +112,7 @@ func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
 	flags.BoolVar(&o.engine.Single, "single", false, "Make the one platform that is left the root, without an index")
 	flags.BoolVar(&o.engine.Index, "index", false, "Wrap a single manifest in an index")
 	flags.BoolVar(&o.engine.Verify, "verify", false, "Read every layer and compare it with what it should be")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "Do everything but write")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "Write nothing, and do not ask DESTINATION's registry")
 	flags.BoolVarP(&o.print.Quiet, "quiet", "q", false, "Print the result and what was lost, nothing else")
 	flags.StringVar(&o.print.Format, "format", "", `Format the output: "json", or a Go template`)
 	addPlaceFlags(flags, &o.places)
@@ -153,12 +157,16 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	o.engine.Progress = progress.Update
 	o.engine.NoReferrers = !location.HoldsReferrers(destination)
 
-	var result *format.Result
-	if o.dryRun {
-		result, err = format.Convert(ctx, format.NewStage(src, nil), root, o.profile, o.engine)
-	} else {
-		result, err = convertInto(ctx, dockerCLI, conversion{source, destination, src, root}, o)
+	names, err := src.Names(ctx, root)
+	if err != nil {
+		return err
 	}
+	c := conversion{destination: destination, origin: location.Origin{Location: source, Names: names}, src: src, root: root}
+	convert := c.into
+	if o.dryRun {
+		convert = c.dry
+	}
+	result, err := convert(ctx, dockerCLI, o)
 	progress.Close()
 	if err != nil {
 		var lossy *format.LossError
@@ -188,20 +196,24 @@ func parsePair(source, destination string) (src, dst location.Location, err erro
 
 // conversion is an image and where it goes.
 type conversion struct {
-	source, destination location.Location
+	destination location.Location
+	origin      location.Origin
 
 	src  location.Source
 	root ocispec.Descriptor
 }
 
-// convertInto converts in memory, then writes: children before parents, the
-// tag last.
-func convertInto(ctx context.Context, dockerCLI dockercommand.Cli, c conversion, o convertOptions) (result *format.Result, err error) {
-	names, err := c.src.Names(ctx, c.root)
-	if err != nil {
+// dry converts in memory, and looks at the destination without touching it.
+func (c conversion) dry(ctx context.Context, _ dockercommand.Cli, o convertOptions) (*format.Result, error) {
+	if err := location.Probe(c.destination, c.origin, o.places); err != nil {
 		return nil, err
 	}
-	dst, err := location.OpenDestination(c.destination, location.Origin{Location: c.source, Names: names}, dockerCLI.Out(), o.places)
+	return format.Convert(ctx, format.NewStage(c.src, nil), c.root, o.profile, o.engine)
+}
+
+// into converts in memory, then writes: children before parents, the tag last.
+func (c conversion) into(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptions) (result *format.Result, err error) {
+	dst, err := location.OpenDestination(c.destination, c.origin, dockerCLI.Out(), o.places)
 	if err != nil {
 		return nil, err
 	}

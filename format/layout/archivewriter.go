@@ -72,15 +72,15 @@ func WriteArchive(w io.Writer) *ArchiveWriter {
 // what was there, when Close succeeds. Until then it is a temporary file beside
 // it, which Abort removes. It has the permissions of the file that it replaces.
 func CreateArchive(path string) (*ArchiveWriter, error) {
+	if err := CheckArchive(path); err != nil {
+		return nil, err
+	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	info, err := os.Stat(path)
 	there, perm := err == nil, os.FileMode(0o666)
 	if there {
-		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s is no regular file%.0w", path, errdefs.ErrInvalidArgument)
-		}
 		perm = info.Mode().Perm()
 	}
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())

@@ -25,6 +25,11 @@ func tryLock(f *os.File) (bool, error) {
 	}
 }
 
+// access says why this process may not make files in a directory.
+func access(dir string) error {
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}
+
 // removeLocked removes the lock file and unlocks it. That it cannot be removed
 // does no harm.
 func (d *Dir) removeLocked(f *os.File) {

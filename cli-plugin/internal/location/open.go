@@ -175,9 +175,10 @@ type Origin struct {
 
 // OpenDestination opens the place at l for an image. In one registry blobs are
 // mounted from the origin. A layout or an archive named without a tag calls the
-// image what the origin calls it. An archive of "-" is written to stdout.
+// image what the origin calls it. An archive of "-" is written to stdout. What
+// [Probe] says is an error here too.
 func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destination, error) {
-	if err := CheckDestination(l); err != nil {
+	if err := Probe(l, from, o); err != nil {
 		return nil, err
 	}
 	switch l := l.(type) {
@@ -192,15 +193,35 @@ func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destina
 		}
 		return registryDestination{repository, refOf(l.Ref)}, nil
 	case Layout:
-		names := namesFor(l.Name, from)
-		if source, ok := from.Location.(Layout); ok && len(names) == 0 && source.Path == l.Path {
-			return nil, fmt.Errorf("%s: the image has no name there that the new one could take: give it a tag, as in %s:1.0", l, l)
-		}
-		return &layoutDestination{path: l.Path, names: names}, nil
+		return &layoutDestination{path: l.Path, names: namesFor(l.Name, from)}, nil
 	case Archive:
 		return createArchive(l, namesFor(l.Name, from), stdout)
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// Probe says why an image cannot be written to l, as far as can be known
+// without writing anything, and without asking a registry.
+func Probe(l Location, from Origin, o Options) error {
+	if err := CheckDestination(l); err != nil {
+		return err
+	}
+	switch l := l.(type) {
+	case Registry:
+		_, err := registry.Open(l.Ref.Name(), o.registry())
+		return err
+	case Layout:
+		if source, ok := from.Location.(Layout); ok && source.Path == l.Path && len(namesFor(l.Name, from)) == 0 {
+			return fmt.Errorf("%s: the image has no name there that the new one could take: give it a tag, as in %s:1.0", l, l)
+		}
+		return layout.CheckDraft(l.Path)
+	case Archive:
+		if l.Path == standardStream {
+			return nil
+		}
+		return layout.CheckArchive(l.Path)
+	}
+	return errors.ErrUnsupported
 }
 
 // namesFor is what a layout or an archive calls an image.
