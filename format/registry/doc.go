@@ -20,6 +20,8 @@
 //     session, because a registry does not take the start of a blob twice in
 //     one session; and what is given up is cancelled at the registry.
 //   - A broken download is not resumed. Here it is, with a Range request.
+//   - A peer that falls silent is waited for without end. Here it is for two
+//     minutes where it sends, five where it takes, then asked again, twice.
 //   - A tag costs a HEAD and a GET, and the digest is the one that a header
 //     claims. Here it is one GET, and the digest is that of the bytes.
 //   - An upload can not be a stream of unknown length. Here it is one PATCH.

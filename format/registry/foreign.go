@@ -61,7 +61,7 @@ func fetchURL(ctx context.Context, address string, desc ocispec.Descriptor, o Op
 		network = &hostNetwork{caFile: o.CAFile}
 	}
 	client := &http.Client{
-		Transport: newRetryPolicy(target.Host, o).transport(network),
+		Transport: newRetryPolicy(target.Host, o).transport(newAttentive(network, o)),
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if len(via) >= maxRedirects {
 				return fmt.Errorf("stopped after %d redirects", maxRedirects)

@@ -51,9 +51,12 @@ type Options struct {
 	// Transport replaces the network, below authentication and retries. No
 	// certificate setting applies to it.
 	Transport http.RoundTripper
-	// Warn, if not nil, is told once of each warning that the registry sends
-	// and of each long wait. It is called from several goroutines.
+	// Warn, if not nil, is told once of each warning that the registry sends,
+	// of each long wait and of each silence. It is called from several goroutines.
 	Warn func(text string)
+
+	// silence, if not 0, replaces receiveSilence and sendSilence.
+	silence time.Duration
 }
 
 // Credential is what to log in with: a user and a password, a refresh token

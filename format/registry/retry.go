@@ -64,7 +64,12 @@ type patience struct {
 // Retry implements oras-go's retry policy: how long to wait, or less than 0
 // for no more.
 func (p *patience) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
-	if attempt >= p.policy.retries || !temporary(resp, err) {
+	retries := p.policy.retries
+	var silent *silentError
+	if errors.As(err, &silent) {
+		retries = min(retries, silenceRetries)
+	}
+	if attempt >= retries || !temporary(resp, err) {
 		return -1, nil
 	}
 	wait := min(firstBackoff<<min(attempt, 10), 30*time.Second)
@@ -77,9 +82,12 @@ func (p *patience) Retry(attempt int, resp *http.Response, err error) (time.Dura
 		return -1, nil
 	}
 	p.waited += wait
-	if wait >= longWait && p.policy.warn != nil {
+	if (wait >= longWait || silent != nil) && p.policy.warn != nil {
 		reason := "connection broke"
-		if resp != nil {
+		switch {
+		case silent != nil:
+			reason = silent.Error()
+		case resp != nil:
 			reason = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 		}
 		p.policy.warn(fmt.Sprintf("%s: %s, trying again in %s", p.policy.host, reason, wait.Round(time.Second)))

@@ -62,7 +62,7 @@ func newTransport(host string, o Options) (http.RoundTripper, bool, error) {
 	}
 	return &transport{
 		host:  host,
-		retry: newRetryPolicy(host, o).transport(interruptible{network}),
+		retry: newRetryPolicy(host, o).transport(interruptible{newAttentive(network, o)}),
 		warn:  o.Warn,
 	}, plain, nil
 }
