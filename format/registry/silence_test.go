@@ -4,8 +4,10 @@ package registry
 
 import (
 	"bytes"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,32 +92,47 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// An upload that is not taken is sent again.
+// An upload that is not taken is sent again: where the connection takes no
+// more, and where HTTP/2's flow control does not.
 func TestStalledUpload(t *testing.T) {
 	t.Parallel()
 	m := memory{}
 	blob := m.blob(32 << 20) // more than the kernel takes
-	var puts, received atomic.Int64
-	host := stalling(t, func(w http.ResponseWriter, req *http.Request, stall func()) {
-		switch req.Method {
-		case http.MethodHead:
-			w.WriteHeader(http.StatusNotFound)
-		case http.MethodPost:
-			w.Header().Set("Location", "/v2/app/blobs/uploads/1")
-			w.WriteHeader(http.StatusAccepted)
-		case http.MethodPut:
-			if puts.Add(1) == 1 {
-				stall()
-				return
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			over := make(chan struct{})
+			var puts, received atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case req.Proto != proto:
+					t.Errorf("spoke %s", req.Proto)
+				case req.Method == http.MethodHead:
+					w.WriteHeader(http.StatusNotFound)
+				case req.Method == http.MethodPost:
+					w.Header().Set("Location", "/v2/app/blobs/uploads/1")
+					w.WriteHeader(http.StatusAccepted)
+				case req.Method == http.MethodPut && puts.Add(1) == 1:
+					<-over
+				case req.Method == http.MethodPut:
+					n, _ := io.Copy(io.Discard, req.Body)
+					received.Store(n)
+					w.WriteHeader(http.StatusCreated)
+				}
+			}))
+			o := Options{silence: short}
+			if server.EnableHTTP2 = proto == "HTTP/2.0"; server.EnableHTTP2 {
+				server.StartTLS()
+				o.CAFile = write(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), t.TempDir(), "ca.pem")
+			} else {
+				server.Start()
 			}
-			n, _ := io.Copy(io.Discard, req.Body)
-			received.Store(n)
-			w.WriteHeader(http.StatusCreated)
-		}
-	})
-	action, err := open(t, host+"/app", Options{silence: short}).CopyBlob(t.Context(), m, blob, nil)
-	if err != nil || action != format.ActionCopy || puts.Load() != 2 || received.Load() != blob.Size {
-		t.Errorf("%s, %d tries, %d bytes, %v", action, puts.Load(), received.Load(), err)
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(over) })
+			action, err := open(t, server.Listener.Addr().String()+"/app", o).CopyBlob(t.Context(), m, blob, nil)
+			if err != nil || action != format.ActionCopy || puts.Load() != 2 || received.Load() != blob.Size {
+				t.Errorf("%s, %d tries, %d bytes, %v", action, puts.Load(), received.Load(), err)
+			}
+		})
 	}
 }
 
