@@ -155,6 +155,7 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 		return err
 	}
 	o.engine.Progress = progress.Update
+	o.print.OnStderr = location.IsStream(destination) && !o.dryRun
 	o.engine.NoReferrers = !location.HoldsReferrers(destination)
 
 	names, err := src.Names(ctx, root)
@@ -171,11 +172,11 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	if err != nil {
 		var lossy *format.LossError
 		if errors.As(err, &lossy) {
-			printer.PrintLosses(dockerCLI, lossy.Losses, true)
+			refusal := printer.Refusal{DryRun: o.dryRun, Source: root, Losses: lossy.Losses}
+			err = errors.Join(err, refusal.Print(dockerCLI, o.print))
 		}
 		return explain(source, err)
 	}
-	o.print.OnStderr = location.IsStream(destination) && !o.dryRun
 	return printer.Conversion{
 		Reference: destination.Pinned(result.Root.Digest),
 		DryRun:    o.dryRun,

@@ -89,6 +89,9 @@ func describe(ctx context.Context, program string, path []string, generated map[
 	var page strings.Builder
 	fmt.Fprintf(&page, "# %s\n\n", strings.Join(append([]string{"manifest-format"}, path...), " "))
 	fmt.Fprintf(&page, "<!-- written by `make docs` -->\n\n```text\n%s\n```\n", strings.TrimRight(string(out), "\n"))
+	if bytes.Contains(out, []byte(`"json"`)) {
+		page.WriteString("\nThe fields of the JSON: [json.md](../json.md).\n")
+	}
 	list := commandList.FindSubmatch(out)
 	if list != nil {
 		page.WriteString("\n")

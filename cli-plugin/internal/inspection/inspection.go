@@ -18,11 +18,12 @@ import (
 	"github.com/manifest-format/manifest-format/format"
 )
 
-// The formats of documents and images, as a person calls them.
+// The formats of documents and images, as a program calls them. A person sees
+// what [FormatName] says.
 const (
-	FormatOCI      = "OCI"
-	FormatDocker   = "Docker V2.2"
-	FormatDockerV1 = "Docker V2.1"
+	FormatOCI      = string(format.OCI)
+	FormatDocker   = string(format.Docker)
+	FormatDockerV1 = "docker-schema1"
 	FormatMixed    = "mixed" // parts of OCI's and parts of Docker's
 )
 

@@ -79,6 +79,9 @@ func TestSchema1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if image.Format != "docker-schema1" {
+		t.Errorf("the format is %s", image.Format)
+	}
 	if want := "Docker V2.1 manifest, linux/amd64, "; !strings.HasPrefix(image.Summary, want) {
 		t.Errorf("summary: %s", image.Summary)
 	}

@@ -93,7 +93,7 @@ func newDocument(node format.Node) (*Document, error) {
 		return nil, fmt.Errorf("%s: %w", node.Desc.Digest, err)
 	}
 	doc := &Document{
-		Path: node.Path, Kind: KindManifest, Format: name(node.Type.Format),
+		Path: node.Path, Kind: KindManifest, Format: string(node.Type.Format),
 		MediaType: node.Type.String(), Digest: node.Desc.Digest, Size: node.Desc.Size,
 		Annotations: body.Annotations, desc: node.Desc, body: node.Body,
 	}
@@ -133,7 +133,7 @@ func unread(node format.Node) *Document {
 
 func newBlob(node format.Node) Blob {
 	b := Blob{
-		Format: name(node.Type.Format), MediaType: node.Desc.MediaType, Digest: node.Desc.Digest, Size: node.Desc.Size,
+		Format: string(node.Type.Format), MediaType: node.Desc.MediaType, Digest: node.Desc.Digest, Size: node.Desc.Size,
 		Compression: node.Type.Compression, Foreign: node.Type.Foreign,
 	}
 	if node.Desc.MediaType == mediaTypeInToto {

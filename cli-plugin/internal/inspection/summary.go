@@ -10,19 +10,19 @@ import (
 	"unicode"
 
 	"github.com/opencontainers/go-digest"
-
-	"github.com/manifest-format/manifest-format/format"
 )
 
-// name is what a person calls a format.
-func name(f format.Format) string {
-	switch f {
-	case format.OCI:
-		return FormatOCI
-	case format.Docker:
-		return FormatDocker
+// FormatName is what a person calls a format.
+func FormatName(word string) string {
+	switch word {
+	case FormatOCI:
+		return "OCI"
+	case FormatDocker:
+		return "Docker V2.2"
+	case FormatDockerV1:
+		return "Docker V2.1"
 	}
-	return ""
+	return word
 }
 
 // formatOf is the format of a document and of what it names; what is of no
@@ -86,7 +86,7 @@ func (i *Image) summarize() {
 			}
 		}
 	})
-	parts := []string{strings.TrimSpace(i.Format + " " + i.Root.Kind)}
+	parts := []string{strings.TrimSpace(FormatName(i.Format) + " " + i.Root.Kind)}
 	switch {
 	case i.Root.Kind == KindIndex:
 		parts = append(parts, counted(len(i.Platforms), "platform"))

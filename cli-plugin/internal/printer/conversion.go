@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/formatter"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -36,6 +37,14 @@ type ConversionOptions struct {
 	OnStderr bool
 }
 
+// result is where the result goes.
+func (o ConversionOptions) result(streams command.Streams) io.Writer {
+	if o.OnStderr {
+		return streams.Err()
+	}
+	return streams.Out()
+}
+
 // Try returns why Print could not print c in its format.
 func (c Conversion) Try(o ConversionOptions) error {
 	if o.Format == "" {
@@ -46,10 +55,7 @@ func (c Conversion) Try(o ConversionOptions) error {
 
 // Print writes c to standard output and error.
 func (c Conversion) Print(streams command.Streams, o ConversionOptions) error {
-	out := streams.Out()
-	if o.OnStderr {
-		out = streams.Err()
-	}
+	out := o.result(streams)
 	if o.Format != "" {
 		return printTemplate(out, o.Format, c)
 	}
@@ -57,7 +63,7 @@ func (c Conversion) Print(streams command.Streams, o ConversionOptions) error {
 	if !o.Quiet {
 		c.printChanges(streams.Err(), style)
 	}
-	PrintLosses(streams, c.Losses, c.DryRun)
+	printLosses(streams, c.Losses, c.DryRun)
 	if !o.Quiet {
 		c.printNotes(streams.Err(), style)
 	}
@@ -90,9 +96,30 @@ func (c Conversion) printNotes(out io.Writer, style style) {
 	rows.print(out)
 }
 
-// PrintLosses lists losses on standard error. They did not happen yet, or will
+// Refusal is a conversion that did not happen, since it would have lost
+// something.
+type Refusal struct {
+	DryRun bool `json:"dryRun"`
+	// Source is the image as it is.
+	Source ocispec.Descriptor `json:"source"`
+	// Losses are what would be lost, at least one.
+	Losses []format.Loss `json:"losses"`
+}
+
+// Print writes r as JSON where that is the format, and otherwise lists what
+// would be lost on standard error: there is no result that a template could
+// show.
+func (r Refusal) Print(streams command.Streams, o ConversionOptions) error {
+	if o.Format != formatter.JSONFormatKey {
+		printLosses(streams, r.Losses, true)
+		return nil
+	}
+	return printTemplate(o.result(streams), o.Format, r)
+}
+
+// printLosses lists losses on standard error. They did not happen yet, or will
 // not, if wouldBe.
-func PrintLosses(streams command.Streams, losses []format.Loss, wouldBe bool) {
+func printLosses(streams command.Streams, losses []format.Loss, wouldBe bool) {
 	if len(losses) == 0 {
 		return
 	}

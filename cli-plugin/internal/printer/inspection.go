@@ -147,7 +147,7 @@ func (t *tree) row(label, of string, d digest.Digest, size int64, mediaType stri
 	if of == "" {
 		of = "-"
 	}
-	t.rows.add(label, of, printable(shown), bytes, t.style.faint(printable(mediaType)))
+	t.rows.add(label, inspection.FormatName(of), printable(shown), bytes, t.style.faint(printable(mediaType)))
 }
 
 // fit leaves out the media types if a terminal is too narrow for them: the
