@@ -29,7 +29,7 @@
 //     Nothing is ever deleted here.
 //
 // A blob upload whose Location is on another host is refused, as oras-go does
-// (GHSA-jxpm-75mh-9fp7): no known registry needs it, and a malicious one could
+// (GHSA-jxpm-75mh-9fp7), and so is a redirect of anything that is sent: no known registry needs it, and a malicious one could
 // have content or a token sent elsewhere. Where oras-go also refuses one that
 // turns from https to http, which a registry behind a badly configured proxy
 // names, the upload goes on over https.
