@@ -108,6 +108,9 @@ func TestReferrers(t *testing.T) {
 		t.Errorf("the statement is %q", got)
 	}
 
+	if image.Root.Referrers[0].Body() != nil || image.Root.Body() == nil {
+		t.Error("a referrer's bytes are kept, or the image's are not")
+	}
 	if image.ReferrersUnknown || strings.Contains(image.Summary, "unknown") {
 		t.Errorf("summary: %s", image.Summary)
 	}
