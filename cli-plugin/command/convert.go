@@ -224,6 +224,11 @@ func (c conversion) into(ctx context.Context, dockerCLI dockercommand.Cli, o con
 			err = closed
 		}
 	}()
+	options := format.CopyOptions{Progress: o.engine.Progress}
+	if _, ok := c.destination.(location.Archive); ok {
+		// The same order, and so the same bytes, each time.
+		o.engine.Concurrency, options.Concurrency = 1, 1
+	}
 	stage := format.NewStage(c.src, dst)
 	if result, err = format.Convert(ctx, stage, c.root, o.profile, o.engine); err != nil {
 		return nil, err
@@ -233,15 +238,9 @@ func (c conversion) into(ctx context.Context, dockerCLI dockercommand.Cli, o con
 	if err := done.Try(o.print); err != nil {
 		return nil, err
 	}
-	options := format.CopyOptions{
-		Referrers: result.Referrers,
-		Progress:  o.engine.Progress,
-		Root: func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
-			return dst.Put(ctx, desc, body, result.Referrers)
-		},
-	}
-	if _, ok := c.destination.(location.Archive); ok {
-		options.Concurrency = 1 // the same order, and so the same bytes, each time
+	options.Referrers = result.Referrers
+	options.Root = func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
+		return dst.Put(ctx, desc, body, result.Referrers)
 	}
 	if o.foreign == foreignFetch {
 		options.Foreign = o.places.FetchForeign
