@@ -120,15 +120,8 @@ func (c *conversion) chooseAttestations() (Attestations, error) {
 // buildAttestations finishes the attestation manifests of x, after the images
 // that they speak of.
 func (c *conversion) buildAttestations(ctx context.Context, x *indexPlan) error {
-	images := map[digest.Digest]ocispec.Descriptor{}
-	_ = c.top.each(func(e *entry) error {
-		if e.class == classImage && !e.out {
-			images[e.Digest] = c.plans[e.child].result
-		}
-		return nil
-	})
 	finish := func(e *entry, build func(context.Context, *entry, ocispec.Descriptor) error) error {
-		image, known := images[e.about()]
+		image, known := c.images[e.about()]
 		if known && image.Digest != e.about() {
 			c.note(ruleAttestations, e.path, "the in-toto statements in it still name the image as it was, %s", e.about())
 		}

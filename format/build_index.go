@@ -22,6 +22,12 @@ func (c *conversion) buildImages(ctx context.Context, x *indexPlan) error {
 	if err != nil {
 		return err
 	}
+	_ = x.each(func(e *entry) error {
+		if e.class == classImage && !e.out {
+			c.images[e.Digest] = c.plans[e.child].result
+		}
+		return nil
+	})
 	if err := c.buildAttestations(ctx, x); err != nil {
 		return err
 	}
@@ -29,17 +35,12 @@ func (c *conversion) buildImages(ctx context.Context, x *indexPlan) error {
 		if e.class != classOther || e.out || e.child == nil || e.child.subject == nil {
 			return nil
 		}
-		if was := e.child.subject.Digest; c.imageChanged(was) {
+		was := e.child.subject.Digest
+		if now, ok := c.images[was]; ok && now.Digest != was {
 			c.note(ruleArtifact, e.path+"/subject", "it still refers to the image as it was, %s", was)
 		}
 		return nil
 	})
-}
-
-// imageChanged reports whether the image of that digest has another now.
-func (c *conversion) imageChanged(was digest.Digest) bool {
-	now, ok := c.imageNow(was)
-	return ok && now != was
 }
 
 // buildIndex finishes an index: of the root its images and attestations, then
@@ -83,24 +84,12 @@ func (c *conversion) buildEntry(ctx context.Context, x *indexPlan, e *entry) err
 		x.did("digests")
 	}
 	if e.class == classAttestation {
-		if image, ok := c.imageNow(e.about()); ok && image != e.about() {
-			e.node.Get("annotations").Get(annotationReferenceDigest).SetText(image.String())
+		if image, ok := c.images[e.about()]; ok && image.Digest != e.about() {
+			e.node.Get("annotations").Get(annotationReferenceDigest).SetText(image.Digest.String())
 			x.did("attestations re-pointed")
 		}
 	}
 	return nil
-}
-
-// imageNow returns what the image of that digest has become.
-func (c *conversion) imageNow(was digest.Digest) (digest.Digest, bool) {
-	var now digest.Digest
-	_ = c.top.each(func(e *entry) error {
-		if e.class == classImage && e.Digest == was && !e.out {
-			now = c.plans[e.child].result.Digest
-		}
-		return nil
-	})
-	return now, now != ""
 }
 
 // wrapPlatform returns the platform of a single manifest that is to be wrapped

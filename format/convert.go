@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -91,6 +92,8 @@ type conversion struct {
 	top        *indexPlan // of the root, nil when that is a manifest
 	only       *document  // the manifest that becomes the root in place of top
 	leaving    []*entry   // attestations that become referrers
+	// images is what the images of an index have become, by what they were.
+	images map[digest.Digest]ocispec.Descriptor
 
 	result    ocispec.Descriptor
 	referrers []ocispec.Descriptor
@@ -124,6 +127,7 @@ func newConversion(src content.Provider, p Profile, o Options) *conversion {
 		plans:   map[*document]*plan{},
 		indexes: map[*document]*indexPlan{},
 		classes: map[*document]class{},
+		images:  map[digest.Digest]ocispec.Descriptor{},
 	}
 }
 

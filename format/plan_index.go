@@ -5,7 +5,6 @@ package format
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
@@ -150,8 +149,7 @@ func (c *conversion) stripIndex(ctx context.Context, x *indexPlan) error {
 		if e.out {
 			continue
 		}
-		parent := strings.TrimSuffix(e.path, "/"+e.field)
-		if err := c.stripDescriptor(ctx, &x.plan, e.descriptor, parent, dockerEntryFields); err != nil {
+		if err := c.stripDescriptor(ctx, &x.plan, e.descriptor, x.path, dockerEntryFields); err != nil {
 			return err
 		}
 		if e.class == classImage {
