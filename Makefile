@@ -24,7 +24,7 @@ PRODUCT   = bin/manifest-format bin/docker-manifestformat
 LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fuzz bench demo docs install clean tools $(PRODUCT)
+.PHONY: help build buildkitd test lint fuzz bench demo docs install clean tools $(PRODUCT)
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bin/manifest-format:
 
 bin/docker-manifestformat: bin/manifest-format
 	ln -f $< $@
+
+buildkitd: ## Build bin/buildkitd: BuildKit's daemon with the exporter in it
+	.ci/buildkitd bin/buildkitd
 
 test: tools ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev zsh fish || [ -z "$(CI)" ]

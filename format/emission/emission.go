@@ -53,7 +53,7 @@ const (
 	AttrSingle = "single"
 	// AttrEmit begins the attributes of one emission: emit.1.name, emit.1.for.
 	// What stands without it holds for every emission that does not say
-	// otherwise. With name or for among it, it is an emission itself.
+	// otherwise. With name among it, it is an emission itself, the first.
 	AttrEmit = "emit."
 )
 
