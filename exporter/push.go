@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/distribution/reference"
 	bkexporter "github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/util/errutil"
 	"github.com/moby/buildkit/util/progress"
@@ -30,14 +31,25 @@ func (i *instance) finalizer(all []*emitted, sessionID string) bkexporter.Finali
 	}
 	return func(ctx context.Context) error {
 		for _, e := range pushed {
-			for _, name := range e.names {
-				if err := i.push(ctx, e, name, sessionID); err != nil {
-					return fmt.Errorf("push %s: %w", name, withDetails(err))
-				}
+			if err := i.pushAll(ctx, e, sessionID); err != nil {
+				return err
 			}
 		}
 		return nil
 	}
+}
+
+// pushAll pushes an emission to each of its names: what refers to its images
+// first, so that whoever sees the tag finds it, then the image, whose tag is
+// last.
+func (i *instance) pushAll(ctx context.Context, e *emitted, sessionID string) error {
+	referred := map[string]bool{} // repositories that have the referrers
+	for _, name := range e.names {
+		if err := i.push(ctx, e, name, sessionID, referred); err != nil {
+			return fmt.Errorf("push %s: %w", name, withDetails(err))
+		}
+	}
+	return nil
 }
 
 // withDetails adds what the registry answered.
@@ -49,13 +61,16 @@ func withDetails(err error) error {
 	return err
 }
 
-// push pushes an emission to one name: what refers to its images first, so
-// that whoever sees the tag finds it, then the image, whose tag is last.
-func (i *instance) push(ctx context.Context, e *emitted, name, sessionID string) error {
-	if len(e.result.Referrers) > 0 {
-		if err := i.pushReferrers(ctx, e, name, sessionID); err != nil {
+func (i *instance) push(ctx context.Context, e *emitted, name, sessionID string, referred map[string]bool) error {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return err
+	}
+	if len(e.result.Referrers) > 0 && !referred[named.Name()] {
+		if err := i.pushReferrers(ctx, e, named, sessionID); err != nil {
 			return err
 		}
+		referred[named.Name()] = true
 	}
 	cs := i.store.writer.ContentStore()
 	return push.Push(ctx, i.sessions, sessionID, e.content, cs, e.result.Root.Digest, name, e.insecure, i.store.hosts, e.pushByDigest, e.origins)
@@ -63,8 +78,8 @@ func (i *instance) push(ctx context.Context, e *emitted, name, sessionID string)
 
 // pushReferrers pushes artifacts by digest. BuildKit's pusher knows no
 // referrers: a registry without the API for them needs an index under a tag.
-func (i *instance) pushReferrers(ctx context.Context, e *emitted, name, sessionID string) error {
-	repository, err := i.openRepository(e, name, sessionID)
+func (i *instance) pushReferrers(ctx context.Context, e *emitted, named reference.Named, sessionID string) error {
+	repository, err := i.openRepository(e, named, sessionID)
 	if err != nil {
 		return err
 	}

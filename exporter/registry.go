@@ -21,11 +21,7 @@ import (
 
 // openRepository opens the repository of a name as BuildKit would: with the
 // daemon's settings for the registry, and the session's credentials.
-func (i *instance) openRepository(e *emitted, name, sessionID string) (*registry.Repository, error) {
-	named, err := distribution.ParseNormalizedNamed(name)
-	if err != nil {
-		return nil, err
-	}
+func (i *instance) openRepository(e *emitted, named distribution.Named, sessionID string) (*registry.Repository, error) {
 	hosts, scope := i.store.hosts, resolver.ScopeType{Push: true}
 	if e.insecure {
 		yes := true
