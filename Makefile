@@ -40,7 +40,7 @@ bin/docker-manifestformat: bin/manifest-format
 buildkitd: ## Build bin/buildkitd: BuildKit's daemon with the exporter in it
 	.ci/buildkitd bin/buildkitd
 
-test: tools ## Set up everything and run every test, with every engine
+test: tools buildkitd ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev zsh fish || [ -z "$(CI)" ]
 	$(GO) test $$(! command -v gcc >/dev/null || echo -race) -timeout 20m $(LIBRARIES)
 	$(GO) test -count=1 -timeout 30m ./integration/...
@@ -66,12 +66,12 @@ bin/govulncheck: Makefile
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
-bench: build ## Measure manifest-format beside its peers (BENCHFLAGS='-scale 0.05' for a quick look)
-	.ci/tools debian registry regctl oras crane buildx
+bench: build buildkitd ## Measure manifest-format beside its peers (BENCHFLAGS='-scale 0.05' for a quick look)
+	.ci/tools debian registry regctl oras crane buildx buildctl runc
 	$(GO) run ./integration/bench $(BENCHFLAGS)
 
-demo: build ## Build an image, convert it in a registry, show both; nothing stays
-	.ci/tools registry buildkitd buildctl runc
+demo: build buildkitd ## Build an image once, for two destinations, in two formats; nothing stays
+	.ci/tools registry buildctl runc
 	$(GO) run ./integration/demo
 
 docs: ## Write the reference of the command line anew

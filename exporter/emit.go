@@ -39,8 +39,10 @@ type emitted struct {
 	content *contentutil.MultiProvider
 	// origins are where such layers are known to be, for BuildKit's pusher.
 	origins map[digest.Digest]map[string]string
-	// size is of everything that the emission names, once each, in bytes.
-	size int64
+	// blobs are everything that the emission names, size is that of all of
+	// them, in bytes.
+	blobs map[digest.Digest]bool
+	size  int64
 	// layers is how the layers were committed.
 	layers cacheconfig.RefConfig
 	// configDigest is of a root that is a single manifest.

@@ -24,16 +24,16 @@ const labelContent = "containerd.io/gc.ref.content."
 // its own, and measures the emission. A document may have been in the store
 // without them: another client's pull of the same bytes.
 func (i *instance) keep(ctx context.Context, e *emitted) error {
-	seen := map[digest.Digest]bool{}
+	e.blobs = map[digest.Digest]bool{}
 	for _, root := range append([]ocispec.Descriptor{e.result.Root}, e.result.Referrers...) {
 		for node, err := range format.Walk(ctx, e.content, root) {
 			if err != nil {
 				return err
 			}
-			if seen[node.Desc.Digest] {
+			if e.blobs[node.Desc.Digest] {
 				continue
 			}
-			seen[node.Desc.Digest] = true
+			e.blobs[node.Desc.Digest] = true
 			if !node.Type.Foreign {
 				e.size += node.Desc.Size
 			}

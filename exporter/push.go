@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/distribution/reference"
@@ -30,26 +31,23 @@ func (i *instance) finalizer(all []*emitted, sessionID string) bkexporter.Finali
 		return nil
 	}
 	return func(ctx context.Context) error {
+		run := &pushing{instance: i, sessionID: sessionID}
 		for _, e := range pushed {
-			if err := i.pushAll(ctx, e, sessionID); err != nil {
-				return err
+			for _, name := range e.names {
+				if err := run.push(ctx, e, name); err != nil {
+					return fmt.Errorf("push %s: %w", name, withDetails(err))
+				}
 			}
 		}
 		return nil
 	}
 }
 
-// pushAll pushes an emission to each of its names: what refers to its images
-// first, so that whoever sees the tag finds it, then the image, whose tag is
-// last.
-func (i *instance) pushAll(ctx context.Context, e *emitted, sessionID string) error {
-	referred := map[string]bool{} // repositories that have the referrers
-	for _, name := range e.names {
-		if err := i.push(ctx, e, name, sessionID, referred); err != nil {
-			return fmt.Errorf("push %s: %w", name, withDetails(err))
-		}
-	}
-	return nil
+// pushing is one run of a finalizer.
+type pushing struct {
+	*instance
+	sessionID string
+	earlier   []pushedTo
 }
 
 // withDetails adds what the registry answered.
@@ -61,25 +59,36 @@ func withDetails(err error) error {
 	return err
 }
 
-func (i *instance) push(ctx context.Context, e *emitted, name, sessionID string, referred map[string]bool) error {
+// push pushes an emission to one name: what refers to its images first, so
+// that whoever sees the tag finds it, then the image, whose tag is last.
+func (p *pushing) push(ctx context.Context, e *emitted, name string) error {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return err
 	}
-	if len(e.result.Referrers) > 0 && !referred[named.Name()] {
-		if err := i.pushReferrers(ctx, e, named, sessionID); err != nil {
-			return err
-		}
-		referred[named.Name()] = true
+	if err := p.pushReferrers(ctx, e, named); err != nil {
+		return err
 	}
-	cs := i.store.writer.ContentStore()
-	return push.Push(ctx, i.sessions, sessionID, e.content, cs, e.result.Root.Digest, name, e.insecure, i.store.hosts, e.pushByDigest, e.origins)
+	manager := mounting{Manager: p.store.writer.ContentStore(), target: named, earlier: p.earlier}
+	if err := push.Push(ctx, p.sessions, p.sessionID, e.content, manager, e.result.Root.Digest, name,
+		e.insecure, p.store.hosts, e.pushByDigest, e.origins); err != nil {
+		return err
+	}
+	p.earlier = append(p.earlier, pushedTo{named, e.blobs})
+	return nil
 }
 
-// pushReferrers pushes artifacts by digest. BuildKit's pusher knows no
-// referrers: a registry without the API for them needs an index under a tag.
-func (i *instance) pushReferrers(ctx context.Context, e *emitted, named reference.Named, sessionID string) error {
-	repository, err := i.openRepository(e, named, sessionID)
+// pushReferrers pushes artifacts by digest, once to each repository. BuildKit's
+// pusher knows no referrers: a registry without the API for them needs an index
+// under a tag.
+func (p *pushing) pushReferrers(ctx context.Context, e *emitted, named reference.Named) error {
+	there := slices.ContainsFunc(p.earlier, func(before pushedTo) bool {
+		return before.repository.Name() == named.Name() && before.content[e.result.Root.Digest]
+	})
+	if len(e.result.Referrers) == 0 || there {
+		return nil
+	}
+	repository, err := p.openRepository(e, named, p.sessionID)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"syscall"
@@ -27,26 +28,27 @@ const (
 // bench has the fixtures in a registry.
 type bench struct {
 	product string // the path of manifest-format
+	client  *http.Client
 	home    *engines.Home
 	source  *engines.Registry
 	image   *image // for moving documents and blobs
 	zstd    *image // for recompression
 	tiny    *image // for start-up
-	count   int    // of repositories made
+	builder *builder
+	count   int // of repositories made
 }
 
 // newBench starts a registry and puts into it what the shapes need. scale
 // shrinks the layers.
 func newBench(tb engines.TB, product string, scale float64, shapes []shape) *bench {
 	tb.Helper()
-	b := &bench{product: product, source: engines.StartRegistry(tb, engines.RegistryOptions{})}
+	b := &bench{product: product, client: newClient(), source: engines.StartRegistry(tb, engines.RegistryOptions{})}
 	b.home = engines.NewHome(tb, b.source.Addr)
 	if err := checkRoom(b.home.Dir, uint64(scale*roomNeeded)); err != nil {
 		tb.Fatalf("%v", err)
 	}
-	repo := repository{client: newClient(), host: b.source.Addr}
 	named := func(name string) repository {
-		r := repo
+		r := b.repo()
 		r.name = name
 		return r
 	}
@@ -67,8 +69,14 @@ func newBench(tb engines.TB, product string, scale float64, shapes []shape) *ben
 	if err != nil {
 		tb.Fatalf("fixtures: %v", err)
 	}
+	if wanted(building) {
+		b.builder = startBuilder(tb, b.home, scale)
+	}
 	return b
 }
+
+// repo is how the bench itself speaks to its registry.
+func (b *bench) repo() repository { return repository{client: b.client, host: b.source.Addr} }
 
 // checkRoom fails where the disk is too full for a run.
 func checkRoom(dir string, needed uint64) error {
@@ -89,6 +97,8 @@ func (b *bench) fixture(s shape) *image {
 		return b.zstd
 	case "start-up":
 		return b.tiny
+	case building:
+		return &image{repo: b.repo(), bytes: b.builder.bytes}
 	}
 	return b.image
 }

@@ -33,6 +33,8 @@ func TestWireGoals(t *testing.T) {
 		t.Fatalf("build manifest-format: %v\n%s", err, output)
 	}
 	// A layer is 200 kB, more than all the documents.
+	// What a builder sends depends on BuildKit: there is no limit to compare with.
+	shapes := slices.DeleteFunc(slices.Clone(shapes), func(s shape) bool { return s.name == building })
 	b := newBench(t, product, 0.01, shapes)
 	for _, s := range shapes {
 		t.Run(s.name, func(t *testing.T) {

@@ -23,7 +23,7 @@ type shape struct {
 	goals []goal
 }
 
-// goal is what issue 2, section 6, asks for.
+// goal is what the issues ask for.
 type goal struct {
 	text   string
 	most   float64
@@ -87,6 +87,11 @@ var shapes = []shape{
 				return 1000 * (first.median(cpuOf) + second.median(cpuOf)), true
 			},
 		}},
+	},
+	{
+		name: building, title: "Export of a build that is done: one platform, %s of layers",
+		rounds: 15, reference: stockExporter, place: (*bench).built,
+		tools: exports, goals: buildGoals,
 	},
 }
 

@@ -2,10 +2,11 @@
 
 //go:build linux
 
-// Command demo shows what manifest-format does, with real programs: BuildKit
-// builds an image for two platforms, a registry holds it, manifest-format
-// turns it into Docker V2.2 there. Everything runs on 127.0.0.1 and is gone
-// when the demo ends.
+// Command demo shows what manifest-format does, with real programs: a BuildKit
+// with the exporter builds an image once, for two platforms, and emits it to
+// one name in OCI and to another in Docker V2.2; then manifest-format converts
+// one that is in a registry. Everything runs on 127.0.0.1 and is gone when the
+// demo ends.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/manifest-format/manifest-format/format/emission"
 	"github.com/manifest-format/manifest-format/integration/engines"
 )
 
@@ -44,25 +46,32 @@ func main() {
 func demo(tb engines.TB) {
 	start := time.Now()
 	reg := engines.StartRegistry(tb, engines.RegistryOptions{})
-	bk := engines.StartBuildkitd(tb, engines.BuildkitdOptions{})
+	bk := engines.StartBuildkitd(tb, engines.BuildkitdOptions{Path: engines.Binary(tb, "buildkitd")})
 	home := engines.NewHome(tb, reg.Addr)
-	image, converted := reg.Ref("hello:oci"), reg.Ref("hello:docker")
+	oci, docker := reg.Ref("hello:oci"), reg.Ref("legacy/hello:docker")
 
-	say("A registry and a BuildKit of our own are up. BuildKit builds, for two platforms, with provenance.")
+	say("A registry and a BuildKit with the exporter are up. One build, for two platforms, with provenance, for two destinations:")
+	output := fmt.Sprintf("type=manifest-format,push=true,emit.1.for=oci,emit.1.name=%s,emit.2.for=docker,emit.2.name=%s", oci, docker)
+	fmt.Fprintf(os.Stdout, "$ buildctl build … --output %s\n", output)
 	built := bk.Build(tb, engines.Build{
 		Context:   hello,
 		Platforms: []string{"linux/amd64", "linux/arm64"},
 		Options:   []string{"attest:provenance=mode=max"},
-		Output:    engines.Push(image, "oci-mediatypes=true"),
+		Output:    output,
 	})
-	fmt.Fprintf(os.Stdout, "pushed %s@%s\n", image, built.Digest)
-
-	say("What the registry holds now:")
-	show(tb, home, "inspect", image)
-	say("The same image as Docker V2.2, beside it in the registry. No layer moves.")
-	show(tb, home, "convert", "--for", "docker", image, converted)
-	say("What came out:")
-	show(tb, home, "inspect", converted)
+	emissions, err := emission.FromMetadata(built.Metadata)
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	for _, e := range emissions {
+		fmt.Fprintf(os.Stdout, "%s@%s  %s\n", e.Names[0], e.Root.Digest, e.Root.MediaType)
+	}
+	say("What one destination has, in OCI:")
+	show(tb, home, "inspect", oci)
+	say("What the other has, in Docker V2.2. Its attestations stand beside it, as OCI referrers:")
+	show(tb, home, "inspect", docker)
+	say("An image that is there already is converted where it is. No layer moves:")
+	show(tb, home, "convert", "--for", "docker", oci, reg.Ref("hello:converted"))
 	say(fmt.Sprintf("That took %s. Nothing of it stays.", time.Since(start).Round(10*time.Millisecond)))
 }
 

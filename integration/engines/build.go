@@ -38,6 +38,8 @@ func Push(ref string, attributes ...string) string {
 type Built struct {
 	// Digest of the image: of its index, where it has one.
 	Digest string
+	// Metadata is the file that buildctl wrote of the answer.
+	Metadata []byte
 	// Response holds all that it answered, `containerimage.descriptor` among it.
 	Response map[string]json.RawMessage
 }
@@ -65,9 +67,9 @@ func (bk *Buildkitd) Build(tb TB, b Build) Built {
 	NewHome(tb).Run(tb, "buildctl", args...)
 
 	var built Built
-	document, err := os.ReadFile(answer)
-	if err == nil {
-		err = json.Unmarshal(document, &built.Response)
+	var err error
+	if built.Metadata, err = os.ReadFile(answer); err == nil {
+		err = json.Unmarshal(built.Metadata, &built.Response)
 	}
 	if value, ok := built.Response["containerimage.digest"]; ok && err == nil {
 		err = json.Unmarshal(value, &built.Digest)
