@@ -20,7 +20,7 @@ func TestAttributesRefused(t *testing.T) {
 		attrs map[string]string
 		want  []string
 	}{
-		{"manifest-format", map[string]string{"nmae": "a"}, []string{`"nmae"`, `did you mean "name"?`}},
+		{"manifest-format", map[string]string{"nam": "a"}, []string{`"nam"`, `did you mean "name"?`}},
 		{"manifest-format", map[string]string{"attest": "drop"}, []string{`"attest"`, `did you mean "attestations"?`}},
 		{"manifest-format", map[string]string{"emit.2.fro": "oci"}, []string{`"emit.2.fro"`, `did you mean "emit.2.for"?`}},
 		{"manifest-format", map[string]string{"colour": "blue"}, []string{`"colour"`, "there are annotations, attestation-inline"}},
