@@ -32,6 +32,8 @@ var (
 	registry *engines.Registry
 	// buildkit is the stock BuildKit.
 	buildkit *engines.Buildkitd
+	// exporting is BuildKit with our exporter.
+	exporting *engines.Buildkitd
 )
 
 func TestMain(m *testing.M) {
@@ -43,6 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		registry = engines.StartRegistry(tb, engines.RegistryOptions{})
 		buildkit = engines.StartBuildkitd(tb, engines.BuildkitdOptions{})
+		exporting = engines.StartBuildkitd(tb, engines.BuildkitdOptions{Path: engines.Binary(tb, "buildkitd")})
 		code = m.Run()
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,8 @@ type Build struct {
 	Options []string
 	// Output is what `buildctl build --output` takes: see [Push].
 	Output string
+	// Flags are more of buildctl's, as `--export-cache type=inline`.
+	Flags []string
 }
 
 // Push is an output of a build: an image pushed over plain HTTP to ref, with
@@ -47,24 +50,11 @@ type Built struct {
 // Build builds an image. It fails the test with BuildKit's progress when it cannot.
 func (bk *Buildkitd) Build(tb TB, b Build) Built {
 	tb.Helper()
-	dir := tb.TempDir()
-	files := filepath.Join(dir, "context")
-	if err := os.CopyFS(files, b.Context); err != nil {
-		tb.Fatalf("build: %v", err)
+	answer := filepath.Join(tb.TempDir(), "metadata.json")
+	b.Flags = append(slices.Clone(b.Flags), "--metadata-file", answer)
+	if out, err := bk.Try(tb, b); err != nil {
+		tb.Fatalf("%v\n%s%s", err, out.Stdout, out.Stderr)
 	}
-	answer := filepath.Join(dir, "metadata.json")
-	args := []string{
-		"--addr", bk.Addr, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
-		"--local", "context=" + files, "--local", "dockerfile=" + files,
-		"--metadata-file", answer, "--output", b.Output,
-	}
-	if len(b.Platforms) > 0 {
-		args = append(args, "--opt", "platform="+strings.Join(b.Platforms, ","))
-	}
-	for _, option := range b.Options {
-		args = append(args, "--opt", option)
-	}
-	NewHome(tb).Run(tb, "buildctl", args...)
 
 	var built Built
 	var err error
@@ -78,4 +68,25 @@ func (bk *Buildkitd) Build(tb TB, b Build) Built {
 		tb.Fatalf("build: BuildKit's answer: %v", err)
 	}
 	return built
+}
+
+// Try is Build for a build that may fail. BuildKit's progress, in plain, is in
+// what it returns.
+func (bk *Buildkitd) Try(tb TB, b Build) (Output, error) {
+	tb.Helper()
+	files := filepath.Join(tb.TempDir(), "context")
+	if err := os.CopyFS(files, b.Context); err != nil {
+		tb.Fatalf("build: %v", err)
+	}
+	args := []string{
+		"--addr", bk.Addr, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
+		"--local", "context=" + files, "--local", "dockerfile=" + files, "--output", b.Output,
+	}
+	if len(b.Platforms) > 0 {
+		args = append(args, "--opt", "platform="+strings.Join(b.Platforms, ","))
+	}
+	for _, option := range b.Options {
+		args = append(args, "--opt", option)
+	}
+	return NewHome(tb).Try(tb, "buildctl", append(args, b.Flags...)...)
 }
