@@ -90,8 +90,14 @@ type loss struct{ Rule, Path, What, Value, Why string }
 // convert converts an image for a profile.
 func convert(t *testing.T, profile, source, destination string, flags ...string) conversion {
 	t.Helper()
+	return convertIn(t, nil, profile, source, destination, flags...)
+}
+
+// convertIn is convert in a home folder, where relative paths begin.
+func convertIn(t *testing.T, home *engines.Home, profile, source, destination string, flags ...string) conversion {
+	t.Helper()
 	args := append([]string{"convert", "--for", profile, "--format", "json", "--progress", "quiet"}, flags...)
-	out := invocation{args: append(args, source, destination)}.must(t)
+	out := invocation{home: home, args: append(args, source, destination)}.must(t)
 	var c conversion
 	if err := json.Unmarshal([]byte(out.stdout), &c); err != nil {
 		t.Fatalf("convert: %v\n%s", err, out.stdout)
