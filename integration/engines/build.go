@@ -26,6 +26,8 @@ type Build struct {
 	Options []string
 	// Output is what `buildctl build --output` takes: see [Push].
 	Output string
+	// Home is whose credentials the client has; if nil, nobody's.
+	Home *Home
 	// Flags are more of buildctl's, as `--export-cache type=inline`.
 	Flags []string
 }
@@ -88,5 +90,9 @@ func (bk *Buildkitd) Try(tb TB, b Build) (Output, error) {
 	for _, option := range b.Options {
 		args = append(args, "--opt", option)
 	}
-	return NewHome(tb).Try(tb, "buildctl", append(args, b.Flags...)...)
+	home := b.Home
+	if home == nil {
+		home = NewHome(tb)
+	}
+	return home.Try(tb, "buildctl", append(args, b.Flags...)...)
 }
