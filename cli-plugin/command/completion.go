@@ -45,3 +45,15 @@ func newCompletionCommand(dockerCLI dockercommand.Cli) *cobra.Command {
 		},
 	}
 }
+
+// completeByBuildx asks buildx, which knows its flags, its builders and its
+// targets.
+func completeByBuildx(dockerCLI dockercommand.Cli, verb string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		plugin, err := findBuildx(dockerCLI, args)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return plugin.Complete(cmd.Context(), append(append([]string{verb}, args...), toComplete)...)
+	}
+}

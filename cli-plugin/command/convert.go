@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/containerd/v2/core/content"
 	dockercommand "github.com/docker/cli/cli/command"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 	"github.com/manifest-format/manifest-format/format"
@@ -162,12 +163,14 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	if err != nil {
 		return err
 	}
-	c := conversion{destination: destination, origin: location.Origin{Location: source, Names: names}, src: src, root: root}
-	convert := c.into
+	way := route{destination: destination, origin: location.Origin{Location: source, Names: names}}
+	job := conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine}
+	var result *format.Result
 	if o.dryRun {
-		convert = c.dry
+		result, err = way.dry(ctx, job, o)
+	} else {
+		result, err = way.write(ctx, dockerCLI, job, o)
 	}
-	result, err := convert(ctx, dockerCLI, o)
 	progress.Close()
 	if err != nil {
 		var lossy *format.LossError
@@ -195,55 +198,33 @@ func parsePair(source, destination string) (src, dst location.Location, err erro
 	return src, dst, location.CheckDestination(dst)
 }
 
-// conversion is an image and where it goes.
-type conversion struct {
+// route is where an image comes from and where it goes.
+type route struct {
 	destination location.Location
 	origin      location.Origin
-
-	src  location.Source
-	root ocispec.Descriptor
 }
 
 // dry converts in memory, and looks at the destination without touching it.
-func (c conversion) dry(ctx context.Context, _ dockercommand.Cli, o convertOptions) (*format.Result, error) {
-	if err := location.Probe(c.destination, c.origin, o.places); err != nil {
+func (r route) dry(ctx context.Context, job conversion.Job, o convertOptions) (*format.Result, error) {
+	if err := location.Probe(r.destination, r.origin, o.places); err != nil {
 		return nil, err
 	}
-	return format.Convert(ctx, format.NewStage(c.src, nil), c.root, o.profile, o.engine)
+	return job.Dry(ctx)
 }
 
-// into converts in memory, then writes: children before parents, the tag last.
-func (c conversion) into(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptions) (result *format.Result, err error) {
-	dst, err := location.OpenDestination(c.destination, c.origin, dockerCLI.Out(), o.places)
+// write converts and writes.
+func (r route) write(ctx context.Context, dockerCLI dockercommand.Cli, job conversion.Job, o convertOptions) (*format.Result, error) {
+	dst, err := location.OpenDestination(r.destination, r.origin, dockerCLI.Out(), o.places)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		// An archive appears when it is closed.
-		if closed := dst.Close(); err == nil {
-			err = closed
-		}
-	}()
-	options := format.CopyOptions{Progress: o.engine.Progress}
-	if _, ok := c.destination.(location.Archive); ok {
-		// The same order, and so the same bytes, each time.
-		o.engine.Concurrency, options.Concurrency = 1, 1
-	}
-	stage := format.NewStage(c.src, dst)
-	if result, err = format.Convert(ctx, stage, c.root, o.profile, o.engine); err != nil {
-		return nil, err
-	}
-	// A template that fails does so before anything is written.
-	done := printer.Conversion{Reference: c.destination.Pinned(result.Root.Digest), Result: result}
-	if err := done.Try(o.print); err != nil {
-		return nil, err
-	}
-	options.Referrers = result.Referrers
-	options.Root = func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
-		return dst.Put(ctx, desc, body, result.Referrers)
+	_, job.Ordered = r.destination.(location.Archive)
+	job.Check = func(_ context.Context, _ content.Provider, result *format.Result) error {
+		// A template that fails does so before anything is written.
+		return printer.Conversion{Reference: r.destination.Pinned(result.Root.Digest), Result: result}.Try(o.print)
 	}
 	if o.foreign == foreignFetch {
-		options.Foreign = o.places.FetchForeign
+		job.Foreign = o.places.FetchForeign
 	}
-	return result, format.Copy(ctx, dst, stage, result.Root, options)
+	return job.Into(ctx, dst)
 }

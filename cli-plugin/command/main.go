@@ -21,6 +21,7 @@ import (
 	dockercommand "github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 )
 
@@ -61,6 +62,9 @@ func Main(args []string) int {
 	}
 	if err == nil {
 		return exitDone
+	}
+	if failed, ok := errors.AsType[*buildx.ExitError](err); ok {
+		return failed.Code // buildx has said what is wrong
 	}
 	printError(dockerCLI.Err(), err)
 	return exitCode(err)

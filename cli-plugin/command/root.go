@@ -5,6 +5,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli-plugins/plugin"
@@ -12,6 +13,8 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
 )
 
 // newPluginCommand is the tree of commands below "docker".
@@ -85,13 +88,23 @@ Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 		},
 		RunE: dockercommand.ShowHelp(dockerCLI.Out()),
 	}
-	root.AddCommand(
-		newConvertCommand(dockerCLI),
-		newInspectCommand(dockerCLI),
-		newVersionCommand(dockerCLI),
-		newCompletionCommand(dockerCLI),
-		newShellInitCommand(dockerCLI),
-	)
+	root.AddCommand(newBuildCommand(dockerCLI))
+	verbs := buildx.Verbs
+	if isBuilder() {
+		// Behind `docker builder` every word is one of buildx's.
+		verbs = slices.Concat(verbs, buildx.Shared)
+	} else {
+		root.AddCommand(
+			newConvertCommand(dockerCLI),
+			newInspectCommand(dockerCLI),
+			newVersionCommand(dockerCLI),
+			newCompletionCommand(dockerCLI),
+			newShellInitCommand(dockerCLI),
+		)
+	}
+	for _, verb := range verbs {
+		root.AddCommand(newBuildxCommand(dockerCLI, verb))
+	}
 	return root
 }
 

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/engine"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/format"
+	"github.com/manifest-format/manifest-format/format/emission"
+)
+
+// labelled makes emissions with a builder that has our exporter: in one build,
+// inside BuildKit. What --emit sends to a layout or an archive is converted
+// here, from a layout that the builder exports.
+func (x *run) labelled(ctx context.Context) ([]Emitted, error) {
+	var inside, here []*Wanted
+	for _, w := range x.r.Wanted {
+		if w.fromEmit && w.kind == toFile {
+			here = append(here, w)
+		} else {
+			inside = append(inside, w)
+		}
+	}
+	all, err := x.inside(ctx, inside)
+	if err != nil {
+		return nil, err
+	}
+	converted, err := x.stock(ctx, here)
+	return append(all, converted...), err
+}
+
+// inside makes emissions inside BuildKit.
+func (x *run) inside(ctx context.Context, wanted []*Wanted) ([]Emitted, error) {
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	if len(x.node.Nodes) > 1 {
+		return x.onNodes(ctx, wanted)
+	}
+	outputs, order := outputsFor(wanted)
+	m, err := x.build(ctx, nil, outputs...)
+	if err != nil {
+		return nil, err
+	}
+	reported, err := m.emissions()
+	if err != nil {
+		return nil, err
+	}
+	if len(reported) != len(order) {
+		return nil, fmt.Errorf("the builder made %d emissions, and %d were asked for: update its BuildKit, see manifest-format builder create", len(reported), len(order))
+	}
+	var all []Emitted
+	for i, w := range order {
+		e := Emitted{Emission: reported[i]}
+		if len(outputs) == 1 && i == 0 {
+			// BuildKit's own keys are the first emission's of the last output.
+			e.config = digest.Digest(m.text(keyConfigDigest))
+		}
+		if w.kind == toEngine {
+			x.identify(ctx, w, &e)
+		}
+		all = append(all, w.spread(e)...)
+	}
+	return all, nil
+}
+
+// identify finds out what the engine calls an image that buildx loaded. One
+// that does not say keeps its manifests, as newer ones do.
+func (x *run) identify(ctx context.Context, w *Wanted, e *Emitted) {
+	to, err := engine.Open(x.Docker, w.context)
+	if err != nil {
+		return
+	}
+	if holds, err := to.HoldsManifests(ctx); err == nil && !holds {
+		e.Notes = append(e.Notes, noManifests)
+		return
+	}
+	e.config = ""
+}
+
+// emissions are what our exporter answered.
+func (m metadata) emissions() ([]emission.Emission, error) {
+	file, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return emission.FromMetadata(file)
+}
+
+// outputsFor is one output for all emissions that are pushed, and one for each
+// of the others, with the emissions in the order in which they are answered.
+func outputsFor(wanted []*Wanted) ([]buildx.Output, []*Wanted) {
+	var outputs []buildx.Output
+	var pushed, order []*Wanted
+	for _, w := range wanted {
+		if w.kind == toRegistry {
+			pushed = append(pushed, w)
+		}
+	}
+	if len(pushed) > 0 {
+		o := buildx.Output{Type: emission.ExporterType}
+		for i, w := range pushed {
+			o.Attrs = append(o.Attrs, w.numbered(i)...)
+		}
+		outputs, order = append(outputs, o.With(attrPush, "true")), pushed
+	}
+	for _, w := range wanted {
+		if w.kind != toRegistry {
+			outputs, order = append(outputs, w.native()), append(order, w)
+		}
+	}
+	return outputs, order
+}
+
+// numbered are the attributes of an emission among others of one output.
+func (w *Wanted) numbered(n int) []buildx.Attribute {
+	prefix := emission.AttrEmit + strconv.Itoa(n) + "."
+	attrs := []buildx.Attribute{
+		{Key: prefix + attrName, Value: strings.Join(w.names(), ",")},
+		{Key: prefix + emission.AttrFor, Value: w.Profile.Name},
+	}
+	for _, a := range w.attributes() {
+		attrs = append(attrs, buildx.Attribute{Key: prefix + a.Key, Value: a.Value})
+	}
+	return attrs
+}
+
+// native is an output of one of BuildKit's own types that emits for a profile:
+// so buildx loads it, or writes it where it is to go.
+func (w *Wanted) native() buildx.Output {
+	o := w.output
+	o.Attrs = append(w.attributes(), buildx.Attribute{Key: emission.AttrManifestFormat, Value: w.Profile.Name})
+	switch file := w.file.(type) {
+	case location.Layout:
+		o.Dest = file.Path
+	case location.Archive:
+		o.Dest = file.Path
+	}
+	if len(w.Names) > 0 {
+		o = o.With(attrName, strings.Join(w.names(), ","))
+	}
+	return o
+}
+
+// attributes are those of the output that the emission comes from, and ours.
+func (w *Wanted) attributes() []buildx.Attribute {
+	attrs := w.output.Without(attrName, attrPush).Attrs
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, buildx.Attribute{Key: key, Value: value})
+		}
+	}
+	add(emission.AttrAttestations, string(w.options.Attestations))
+	add(emission.AttrOnLoss, string(w.options.OnLoss))
+	add(emission.AttrAnnotations, string(w.options.Annotations))
+	var names []string
+	for _, p := range w.options.Platforms {
+		names = append(names, platforms.FormatAll(p))
+	}
+	add(emission.AttrPlatform, strings.Join(names, ","))
+	if w.options.Single {
+		add(emission.AttrSingle, "true")
+	}
+	return attrs
+}
+
+// onNodes makes emissions with a builder of several nodes. buildx merges what
+// the nodes push for one output of type=image and no other, and passes nothing
+// on of what they answered: so each emission is a build of its own, which finds
+// the layers of the first, and its losses are in the builder's warnings.
+func (x *run) onNodes(ctx context.Context, wanted []*Wanted) ([]Emitted, error) {
+	var all []Emitted
+	for _, w := range wanted {
+		if w.kind != toRegistry {
+			return nil, fmt.Errorf("%s: a builder of several nodes has the parts of an image in several places: add --push", w.Destinations()[0])
+		}
+		o := w.native()
+		o.Type = buildx.TypeImage
+		m, err := x.build(ctx, nil, o.With(attrPush, "true"))
+		if err != nil {
+			return nil, err
+		}
+		emitted, err := x.merged(ctx, w, m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, emitted...)
+	}
+	return all, nil
+}
+
+// merged looks at what buildx merged.
+func (x *run) merged(ctx context.Context, w *Wanted, m metadata) ([]Emitted, error) {
+	s, err := x.open(ctx, location.Registry{Ref: w.Names[0]}, w.places(x))
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if root, err := m.root(); err != nil {
+		return nil, err
+	} else if root != s.root.Digest {
+		return nil, fmt.Errorf("%s: it is %s by now, and buildx pushed %s: somebody else pushes to it", w.Names[0], s.root.Digest, root)
+	}
+	size, err := conversion.Size(ctx, s, &format.Result{Root: s.root})
+	if err != nil {
+		return nil, err
+	}
+	t, _ := format.ParseMediaType(s.root.MediaType)
+	return w.spread(Emitted{Unreported: true, Emission: emission.Emission{
+		Profile: w.Profile.Name, Format: t.Format, Root: plain(s.root), Size: size, Pushed: true,
+		Referrers: []ocispec.Descriptor{}, Losses: []format.Loss{}, Notes: []format.Note{},
+	}}), nil
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package conversion brings an image from one place to another, converted on
+// the way: what every command does that writes an image.
+package conversion
+
+import (
+	"context"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// Job is an image and what becomes of it.
+type Job struct {
+	Source  location.Source
+	Root    ocispec.Descriptor
+	Profile format.Profile
+	Options format.Options
+	// Ordered writes one blob at a time: the same order, and so the same bytes
+	// in an archive, each time.
+	Ordered bool
+	// Foreign, if not nil, opens foreign layers: see format.CopyOptions.
+	Foreign func(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
+	// Check, if not nil, looks at the result before anything is written, and
+	// may refuse it. The documents of the result can be read from image.
+	Check func(ctx context.Context, image content.Provider, result *format.Result) error
+}
+
+// Dry converts in memory and writes nothing.
+func (j Job) Dry(ctx context.Context) (*format.Result, error) {
+	return j.convert(ctx, format.NewStage(j.Source, nil))
+}
+
+func (j Job) convert(ctx context.Context, stage *format.Stage) (*format.Result, error) {
+	result, err := format.Convert(ctx, stage, j.Root, j.Profile, j.Options)
+	if err != nil {
+		return nil, err
+	}
+	if j.Check != nil {
+		if err := j.Check(ctx, stage, result); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// Into converts in memory, then writes: children before parents, the tag last.
+// It closes the destination.
+func (j Job) Into(ctx context.Context, dst location.Destination) (result *format.Result, err error) {
+	defer func() {
+		// An archive appears when it is closed.
+		if closed := dst.Close(); err == nil {
+			err = closed
+		}
+	}()
+	options := format.CopyOptions{Progress: j.Options.Progress, Foreign: j.Foreign}
+	if j.Ordered {
+		j.Options.Concurrency, options.Concurrency = 1, 1
+	}
+	stage := format.NewStage(j.Source, dst)
+	if result, err = j.convert(ctx, stage); err != nil {
+		return nil, err
+	}
+	options.Referrers = result.Referrers
+	options.Root = func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
+		return dst.Put(ctx, desc, body, result.Referrers)
+	}
+	return result, format.Copy(ctx, dst, stage, result.Root, options)
+}
+
+// Size is of everything that a result names, referrers among it, each blob
+// once, in bytes.
+func Size(ctx context.Context, image content.Provider, result *format.Result) (int64, error) {
+	seen := map[digest.Digest]bool{}
+	var size int64
+	for _, root := range append([]ocispec.Descriptor{result.Root}, result.Referrers...) {
+		for node, err := range format.Walk(ctx, image, root) {
+			if err != nil {
+				return 0, err
+			}
+			if !seen[node.Desc.Digest] {
+				seen[node.Desc.Digest] = true
+				size += node.Desc.Size
+			}
+		}
+	}
+	return size, nil
+}
