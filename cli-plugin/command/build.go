@@ -15,6 +15,7 @@ import (
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/build"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/dockerconfig"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 	"github.com/manifest-format/manifest-format/format"
 )
@@ -126,14 +127,14 @@ func buildKitEnabled() (bool, error) {
 // defaultProfile is what docker's configuration says that an image is for
 // unless the command line says otherwise; nil if it does not.
 func defaultProfile(dockerCLI dockercommand.Cli) (*format.Profile, error) {
-	name, ok := dockerCLI.ConfigFile().PluginConfig(pluginName, keyDefaultProfile)
+	name, ok := dockerCLI.ConfigFile().PluginConfig(pluginName, dockerconfig.KeyProfile)
 	if !ok || name == "" {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
 	profile, ok := format.LookupProfile(name)
 	if !ok {
 		return nil, fmt.Errorf("%s: plugins.%s.%s is %q, and there is no such profile: there is %s",
-			dockerCLI.ConfigFile().GetFilename(), pluginName, keyDefaultProfile, name, join(profileNames(), ", "))
+			dockerCLI.ConfigFile().GetFilename(), pluginName, dockerconfig.KeyProfile, name, join(profileNames(), ", "))
 	}
 	return &profile, nil
 }

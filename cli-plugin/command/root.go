@@ -100,6 +100,9 @@ Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 			newVersionCommand(dockerCLI),
 			newCompletionCommand(dockerCLI),
 			newShellInitCommand(dockerCLI),
+			newInstallCommand(dockerCLI),
+			newUninstallCommand(dockerCLI),
+			newHooksCommand(dockerCLI),
 		)
 	}
 	for _, verb := range verbs {

@@ -21,12 +21,12 @@ var _ location.Destination = (*loader)(nil)
 // own store takes one image of one platform.
 func (e *Engine) Load(ctx context.Context, names []string) location.Destination {
 	r, w := io.Pipe()
-	l := &loader{ArchiveWriter: layout.WriteArchive(w), names: names, pipe: w, loaded: make(chan error, 1)}
+	l := &loader{ArchiveWriter: layout.WriteArchive(w), names: names, pipe: w, done: make(chan struct{})}
 	go func() {
-		err := e.load(ctx, r)
+		defer close(l.done)
+		l.failed = e.load(ctx, r)
 		// Whoever writes must not wait for a reader that is gone.
-		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		l.loaded <- err
+		r.CloseWithError(errors.Join(l.failed, io.ErrClosedPipe))
 	}()
 	return l
 }
@@ -56,10 +56,12 @@ func (e *Engine) load(ctx context.Context, tar io.Reader) error {
 
 type loader struct {
 	*layout.ArchiveWriter
-	names  []string
-	pipe   *io.PipeWriter
-	put    bool
-	loaded chan error
+	names []string
+	pipe  *io.PipeWriter
+	put   bool
+	// failed is why the engine did not load the image, once it is done.
+	failed error
+	done   chan struct{}
 }
 
 // errGivenUp makes the engine drop what it has of an image.
@@ -81,14 +83,14 @@ func (l *loader) Close() error {
 		err := l.Abort()
 		l.pipe.CloseWithError(errGivenUp)
 		// The engine's complaint is about what was not finished.
-		_ = <-l.loaded
+		<-l.done
 		return err
 	}
 	err := l.ArchiveWriter.Close()
 	l.pipe.CloseWithError(err)
-	// Where the engine failed, writing did for no other reason.
-	if failed := <-l.loaded; failed != nil {
-		return failed
+	<-l.done
+	if l.failed != nil {
+		return l.failed // for which writing failed, if it did
 	}
 	return err
 }
