@@ -95,6 +95,7 @@ Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 		verbs = slices.Concat(verbs, buildx.Shared)
 	} else {
 		root.AddCommand(
+			newBuilderCommand(dockerCLI),
 			newConvertCommand(dockerCLI),
 			newInspectCommand(dockerCLI),
 			newVersionCommand(dockerCLI),

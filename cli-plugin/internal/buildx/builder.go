@@ -25,9 +25,8 @@ type Node struct {
 	Name, Endpoint string
 	// Error is why nothing else is known of it.
 	Error string
-	// Labels are its workers'. Features are what its driver can do, by the
-	// names that buildx gives them.
-	Labels, Features map[string]string
+	// Labels are its default worker's.
+	Labels map[string]string
 }
 
 // Has reports whether every node has a label, whatever its value.
@@ -40,21 +39,18 @@ func (b *Builder) Has(label string) bool {
 	return len(b.Nodes) > 0
 }
 
+// labelSnapshotter is on every worker but that of an engine with its own image
+// store. buildx looks for it too.
+const labelSnapshotter = "org.mobyproject.buildkit.worker.snapshotter"
+
 // ExportsOCI reports whether every node can export an OCI layout: an engine
 // with its own image store cannot.
-func (b *Builder) ExportsOCI() bool {
-	for _, node := range b.Nodes {
-		if can, ok := node.Features["OCI exporter"]; ok && can != "true" {
-			return false
-		}
-	}
-	return true
-}
+func (b *Builder) ExportsOCI() bool { return b.Driver != DriverDocker || b.Has(labelSnapshotter) }
 
 // Inspect starts a builder if it does not run and says what it is. An empty
 // name is the builder that buildx would use.
 func (p *Plugin) Inspect(ctx context.Context, progress io.Writer, name string) (*Builder, error) {
-	args := []string{"--debug", "inspect", "--bootstrap"}
+	args := []string{"inspect", "--bootstrap"}
 	if name != "" {
 		args = append(args, name)
 	}
@@ -100,7 +96,7 @@ func parseBuilder(out []byte) (*Builder, error) {
 		case !inNodes:
 			b.set(key, value)
 		case key == "Name":
-			b.Nodes = append(b.Nodes, Node{Name: value, Labels: map[string]string{}, Features: map[string]string{}})
+			b.Nodes = append(b.Nodes, Node{Name: value, Labels: map[string]string{}})
 		case len(b.Nodes) > 0:
 			list = b.Nodes[len(b.Nodes)-1].set(key, value)
 		}
@@ -135,8 +131,6 @@ func (n *Node) set(key, value string) map[string]string {
 		n.Error = value
 	case "Labels":
 		return n.Labels
-	case "Features":
-		return n.Features
 	}
 	return nil
 }

@@ -130,10 +130,9 @@ Labels:
 	want := &Builder{Name: "two", Driver: "remote", Nodes: []Node{
 		{
 			Name: "two0", Endpoint: "unix:///run/one.sock",
-			Labels:   map[string]string{"manifest-format": "v1", "other": "a:b"},
-			Features: map[string]string{"OCI exporter": "true"},
+			Labels: map[string]string{"manifest-format": "v1", "other": "a:b"},
 		},
-		{Name: "two1", Endpoint: "unix:///run/two.sock", Labels: map[string]string{"other": "c"}, Features: map[string]string{}},
+		{Name: "two1", Endpoint: "unix:///run/two.sock", Labels: map[string]string{"other": "c"}},
 	}}
 	if diff := cmp.Diff(want, b); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
