@@ -34,6 +34,10 @@ var imageAttributes = func() []string {
 	return keys
 }()
 
+// attrPreferImageDigest is buildx's note to itself: it sends it along where
+// docker's engine keeps images by their root.
+const attrPreferImageDigest = "prefer-image-digest"
+
 // ourAttributes are those that BuildKit does not know.
 var ourAttributes = []string{
 	emission.AttrAttestations, emission.AttrOnLoss, emission.AttrAnnotations, emission.AttrPlatform, emission.AttrSingle,
@@ -75,7 +79,7 @@ func checkAttribute(typ, whole, key string) error {
 		}
 	}
 	keys := known(typ)
-	if slices.Contains(keys, key) {
+	if slices.Contains(keys, key) || key == attrPreferImageDigest {
 		return nil
 	}
 	nearest, ok := suggest.Search(key, keys, true)

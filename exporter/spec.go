@@ -126,7 +126,7 @@ func (s *spec) set(key, value string) error {
 	case string(exptypes.OptKeyDanglingPrefix):
 		s.danglingPrefix = value
 	case string(exptypes.OptKeyLayerCompression), string(exptypes.OptKeyForceCompression), string(exptypes.OptKeyCompressionLevel),
-		emission.AttrFor, emission.AttrManifestFormat:
+		emission.AttrFor, emission.AttrManifestFormat, attrPreferImageDigest:
 		// Read elsewhere.
 	case emission.AttrAttestations:
 		return oneOf(&s.options.Attestations, value, format.AttestationsKeep, format.AttestationsReferrers, format.AttestationsDrop)
