@@ -41,9 +41,6 @@ type Emitted struct {
 	Destination string `json:"destination"`
 	// Reference names it by its digest, as the next command takes it.
 	Reference string `json:"reference"`
-	// Unreported says that what was lost is known to the builder alone, which
-	// has warned of it.
-	Unreported bool `json:"unreported,omitempty"`
 	emission.Emission
 
 	// wanted is what it is an emission of: one has as many entries as names.
@@ -87,7 +84,10 @@ func (b *Builder) Emit(ctx context.Context, r *Request) (all []Emitted, err erro
 	if err := x.keepStdin(); err != nil {
 		return nil, err
 	}
-	if x.node.Has(emission.WorkerLabel) {
+	// Of several nodes buildx merges what they push: it makes an OCI index of
+	// Docker images that have attestations, and passes nothing on of what the
+	// nodes said was lost. So this program converts what was merged.
+	if x.node.Has(emission.WorkerLabel) && len(x.node.Nodes) == 1 {
 		all, err = x.labelled(ctx)
 	} else {
 		all, err = x.stock(ctx, r.Wanted)
@@ -152,17 +152,22 @@ func (x *run) build(ctx context.Context, flags []string, outputs ...buildx.Outpu
 	answer := filepath.Join(x.dir, "metadata-"+strconv.Itoa(x.builds)+".json")
 	x.builds++
 	args := x.r.Args.Without(asItIs...)
-	if x.r.Quiet {
-		args = args.Without("progress")
-		flags = append(flags, "--progress=quiet")
-	}
-	streams := x.Streams
+	streams, quiet := x.Streams, "--progress=quiet"
 	streams.Out = x.Streams.Err
+	if x.r.Quiet {
+		streams.Out = nil // buildx prints an image ID there
+	}
 	for _, o := range outputs {
 		flags = append(flags, "--output="+o.String())
 		if o.OnStdout() {
-			streams.Out = x.Streams.Out
+			// There must be no image ID in it. Older ones of buildx print it
+			// all the same, and do not know this word.
+			streams.Out, quiet = x.Streams.Out, "--progress=none"
 		}
+	}
+	if x.r.Quiet {
+		args = args.Without("progress")
+		flags = append(flags, quiet)
 	}
 	flags = append(flags, "--metadata-file="+answer)
 	if x.stdin != "" {

@@ -11,13 +11,10 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
-	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/engine"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
-	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/emission"
 )
 
@@ -45,9 +42,6 @@ func (x *run) labelled(ctx context.Context) ([]Emitted, error) {
 func (x *run) inside(ctx context.Context, wanted []*Wanted) ([]Emitted, error) {
 	if len(wanted) == 0 {
 		return nil, nil
-	}
-	if len(x.node.Nodes) > 1 {
-		return x.onNodes(ctx, wanted)
 	}
 	outputs, order := outputsFor(wanted)
 	m, err := x.build(ctx, nil, outputs...)
@@ -174,52 +168,4 @@ func (w *Wanted) attributes() []buildx.Attribute {
 		add(emission.AttrSingle, "true")
 	}
 	return attrs
-}
-
-// onNodes makes emissions with a builder of several nodes. buildx merges what
-// the nodes push for one output of type=image and no other, and passes nothing
-// on of what they answered: so each emission is a build of its own, which finds
-// the layers of the first, and its losses are in the builder's warnings.
-func (x *run) onNodes(ctx context.Context, wanted []*Wanted) ([]Emitted, error) {
-	var all []Emitted
-	for _, w := range wanted {
-		if w.kind != toRegistry {
-			return nil, fmt.Errorf("%s: a builder of several nodes has the parts of an image in several places: add --push", w.Destinations()[0])
-		}
-		o := w.native()
-		o.Type = buildx.TypeImage
-		m, err := x.build(ctx, nil, o.With(attrPush, "true"))
-		if err != nil {
-			return nil, err
-		}
-		emitted, err := x.merged(ctx, w, m)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, emitted...)
-	}
-	return all, nil
-}
-
-// merged looks at what buildx merged.
-func (x *run) merged(ctx context.Context, w *Wanted, m metadata) ([]Emitted, error) {
-	s, err := x.open(ctx, location.Registry{Ref: w.Names[0]}, w.places(x))
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	if root, err := m.root(); err != nil {
-		return nil, err
-	} else if root != s.root.Digest {
-		return nil, fmt.Errorf("%s: it is %s by now, and buildx pushed %s: somebody else pushes to it", w.Names[0], s.root.Digest, root)
-	}
-	size, err := conversion.Size(ctx, s, &format.Result{Root: s.root})
-	if err != nil {
-		return nil, err
-	}
-	t, _ := format.ParseMediaType(s.root.MediaType)
-	return w.spread(Emitted{Unreported: true, Emission: emission.Emission{
-		Profile: w.Profile.Name, Format: t.Format, Root: plain(s.root), Size: size, Pushed: true,
-		Referrers: []ocispec.Descriptor{}, Losses: []format.Loss{}, Notes: []format.Note{},
-	}}), nil
 }

@@ -51,7 +51,7 @@ func (b Build) Print(streams command.Streams, o ConversionOptions) error {
 			shown = Short(e.Root.Digest)
 		}
 		rows.add(printable(e.Destination), e.Profile, or(string(e.Format), inspection.FormatName(string(e.Format))),
-			or(e.Root.MediaType, printable(e.Root.MediaType)), shown, sizeOf(e.Size), lossesOf(e))
+			or(e.Root.MediaType, printable(e.Root.MediaType)), shown, sizeOf(e.Size), strconv.Itoa(len(e.Losses)))
 	}
 	rows.write(out, "")
 	return nil
@@ -70,14 +70,6 @@ func sizeOf(bytes int64) string {
 		return "-"
 	}
 	return inspection.HumanSize(bytes)
-}
-
-// lossesOf is how many losses there are; "?" if only the builder knows.
-func lossesOf(e build.Emitted) string {
-	if e.Unreported {
-		return "?"
-	}
-	return strconv.Itoa(len(e.Losses))
 }
 
 // printReferences prints the references, each once.
