@@ -57,7 +57,7 @@ is "docker buildx build".`,
 			}
 			return runBuild(cmd, dockerCLI, args)
 		},
-		ValidArgsFunction: completeByBuildx(dockerCLI, "build"),
+		ValidArgsFunction: completeBuild(dockerCLI),
 	}
 	// For the help alone: the command line is read as buildx reads it.
 	flags := cmd.Flags()
@@ -81,9 +81,11 @@ func wantsHelp(args []string) bool {
 }
 
 func runBuild(cmd *cobra.Command, dockerCLI dockercommand.Cli, args []string) error {
-	if on, err := buildKitEnabled(); err != nil || !on {
-		return errors.Join(err, errors.New("DOCKER_BUILDKIT=0 asks for the builder before BuildKit, which makes Docker V2.2 alone and knows no buildx: "+
-			"unset it, or use docker build without this program"))
+	if on, err := buildKitEnabled(); err != nil {
+		return err
+	} else if !on {
+		return errors.New("DOCKER_BUILDKIT=0 asks for the builder before BuildKit, which makes Docker V2.2 alone and knows no buildx: " +
+			"unset it, or use docker build without this program")
 	}
 	fallback, err := defaultProfile(dockerCLI)
 	if err != nil {

@@ -94,7 +94,7 @@ The flags are those of "docker buildx create".`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.driver, "driver", driverContainer, `Driver to use ("docker-container", "kubernetes", "remote")`)
-	flags.StringVar(&o.image, "image", defaultBuilderImage(), "Image of BuildKit with the exporter")
+	flags.StringVar(&o.image, "image", "", fmt.Sprintf("Image of BuildKit with the exporter (default %q, of this version)", builderImage))
 	flags.StringArrayVar(&o.driverOptions, "driver-opt", nil, "Options for the driver")
 	flags.StringArrayVar(&o.platforms, "platform", nil, "Fixed platforms for the builder")
 	flags.StringVar(&o.flags, "buildkitd-flags", "", "BuildKit daemon flags")
@@ -144,7 +144,11 @@ func (o *createOptions) args() []string {
 	add("name", o.name)
 	named := slices.ContainsFunc(o.driverOptions, func(option string) bool { return strings.HasPrefix(option, "image=") })
 	if o.driver != driverRemote && !named {
-		add("driver-opt", "image="+o.image)
+		image := o.image
+		if image == "" {
+			image = defaultBuilderImage()
+		}
+		add("driver-opt", "image="+image)
 	}
 	add("driver-opt", o.driverOptions...)
 	add("platform", o.platforms...)

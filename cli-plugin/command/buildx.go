@@ -69,12 +69,15 @@ var globalsWithValue = []string{
 }
 
 // globalFlags are docker's own flags: what stands before the plugin's name in
-// its arguments. It is never nil.
+// its arguments, but for the word that asks for a completion. It is never nil.
 func globalFlags(args []string) []string {
 	globals := []string{}
 	for i := 0; i < len(args); i++ {
 		if args[i] == pluginName {
 			break
+		}
+		if args[i] == cobra.ShellCompRequestCmd || args[i] == cobra.ShellCompNoDescRequestCmd {
+			continue
 		}
 		globals = append(globals, args[i])
 		if slices.Contains(globalsWithValue, args[i]) && i+1 < len(args) {

@@ -8,6 +8,8 @@ import (
 
 	dockercommand "github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
+
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/build"
 )
 
 func newCompletionCommand(dockerCLI dockercommand.Cli) *cobra.Command {
@@ -43,6 +45,25 @@ func newCompletionCommand(dockerCLI dockercommand.Cli) *cobra.Command {
 			}
 			return usageError(cmd, fmt.Errorf("no completion for %q: there is %s", args[0], strings.Join(shells, ", ")))
 		},
+	}
+}
+
+// completeBuild completes what build has beyond buildx, and asks buildx for the
+// rest.
+func completeBuild(dockerCLI dockercommand.Cli) cobra.CompletionFunc {
+	byBuildx := completeByBuildx(dockerCLI, "build")
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 && args[len(args)-1] == "--"+build.FlagFor {
+			return profileNames(), cobra.ShellCompDirectiveNoFileComp
+		}
+		if len(args) > 0 && args[len(args)-1] == "--"+build.FlagEmit {
+			var found []string
+			for _, name := range profileNames() {
+				found = append(found, name+"=")
+			}
+			return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		}
+		return byBuildx(cmd, args, toComplete)
 	}
 }
 

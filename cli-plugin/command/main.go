@@ -98,7 +98,7 @@ func pluginMetadata() metadata.Metadata {
 		SchemaVersion:    "0.1.0",
 		Vendor:           "manifest-format",
 		Version:          version(),
-		ShortDescription: "Convert images between OCI and Docker formats",
+		ShortDescription: "Build and convert images in OCI and Docker formats",
 		URL:              "https://github.com/manifest-format/manifest-format",
 	}
 }

@@ -69,15 +69,18 @@ func initialize(dockerCLI *dockercommand.DockerCli, options *flags.ClientOptions
 func newRootCommand(name string, dockerCLI dockercommand.Cli) *cobra.Command {
 	root := &cobra.Command{
 		Use:   name,
-		Short: "Convert images between OCI and Docker formats",
-		Long: `Turn an image into the format that a target takes, OCI or Docker V2.2, in a
-registry, an OCI layout or an archive, and show what an image is made of.
+		Short: "Build and convert images in OCI and Docker formats",
+		Long: `Build an image in the format that each target takes, OCI or Docker V2.2, turn one
+that is there into it, in a registry, an OCI layout or an archive, and show what
+an image is made of.
 
 An IMAGE is one of:
   NAME[:TAG|@DIGEST]                in a registry, named as docker names it
   oci-layout://PATH[:TAG|@DIGEST]   in an OCI image layout, a directory
   archive://FILE[:TAG|@DIGEST]      in a tar: an OCI archive, or of docker save
   archive://-                       the same, on standard input or output
+
+Every other command of buildx, such as bake, is passed on to it.
 
 Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -71,7 +71,7 @@ func pages(ctx context.Context, root string) (_ map[string]string, err error) {
 }
 
 var (
-	commandList = regexp.MustCompile(`(?m)^Commands:\n((?:  .*\n)+)`)
+	commandList = regexp.MustCompile(`(?m)^(?:Management )?Commands:\n((?:  .*\n)+)`)
 	commandLine = regexp.MustCompile(`(?m)^  ([a-z-]+)  +(.*)$`)
 )
 
@@ -92,13 +92,14 @@ func describe(ctx context.Context, program string, path []string, generated map[
 	if bytes.Contains(out, []byte(`"json"`)) {
 		page.WriteString("\nThe fields of the JSON: [json.md](../json.md).\n")
 	}
-	list := commandList.FindSubmatch(out)
-	if list != nil {
-		page.WriteString("\n")
-	} else {
-		list = [][]byte{nil, nil}
+	var commands []byte
+	for _, list := range commandList.FindAllSubmatch(out, -1) {
+		commands = append(commands, list[1]...)
 	}
-	for _, match := range commandLine.FindAllSubmatch(list[1], -1) {
+	if commands != nil {
+		page.WriteString("\n")
+	}
+	for _, match := range commandLine.FindAllSubmatch(commands, -1) {
 		below := append(slices.Clone(path), string(match[1]))
 		fmt.Fprintf(&page, "- [%s](%s): %s\n", strings.Join(below, " "), fileName(below), match[2])
 		if err := describe(ctx, program, below, generated); err != nil {

@@ -137,7 +137,8 @@ func (x *run) source(ctx context.Context, way way, o buildx.Output) (*source, er
 // of theirs: buildx tags such an image whatever it is told.
 const transitTag = "manifest-format-transit"
 
-// pushed pushes a build by its digest to the first repository that it goes to.
+// pushed pushes a build by its digest to one of the repositories that it goes
+// to: from there it is mounted, or copied, to the others.
 func (x *run) pushed(ctx context.Context, o buildx.Output) (*source, error) {
 	w := x.firstPushed()
 	repository := reference.TrimNamed(w.Names[0])
@@ -168,10 +169,20 @@ func (x *run) pushed(ctx context.Context, o buildx.Output) (*source, error) {
 	return x.open(ctx, location.Registry{Ref: canonical}, w.places(x))
 }
 
-// firstPushed is the first emission that goes to a registry.
+// firstPushed is the emission whose repository the build is pushed to: one
+// that gets OCI anyway, if there is such a one, and otherwise the first.
 func (x *run) firstPushed() *Wanted {
-	i := slices.IndexFunc(x.r.Wanted, func(w *Wanted) bool { return w.kind == toRegistry })
-	return x.r.Wanted[i]
+	var first *Wanted
+	for _, w := range x.r.Wanted {
+		switch {
+		case w.kind != toRegistry:
+		case w.Profile.Target(format.OCI) == format.OCI:
+			return w
+		case first == nil:
+			first = w
+		}
+	}
+	return first
 }
 
 // places says how the emission's registry is reached.

@@ -13,20 +13,23 @@ import (
 
 // Listed is a builder as `buildx ls` shows it.
 type Listed struct {
-	Name, Driver string
-	Current      bool
+	Name    string `json:"Name"`
+	Driver  string `json:"Driver"`
+	Current bool   `json:"Current"`
 	// Err is why nothing else is known of it.
-	Err   string
-	Nodes []ListedNode
+	Err   string       `json:"Err"`
+	Nodes []ListedNode `json:"Nodes"`
 }
 
 // ListedNode is one BuildKit of a builder. Of one that does not run only the
 // first three are known.
 type ListedNode struct {
-	Name, Endpoint, Status string
-	Version                string
-	Labels                 map[string]string
-	Err                    string
+	Name     string            `json:"Name"`
+	Endpoint string            `json:"Endpoint"`
+	Status   string            `json:"Status"`
+	Version  string            `json:"Version"`
+	Labels   map[string]string `json:"Labels"`
+	Err      string            `json:"Err"`
 }
 
 // List lists the builders. It starts none.

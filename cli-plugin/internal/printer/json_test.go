@@ -38,7 +38,7 @@ func TestEveryFieldIsInTheManual(t *testing.T) {
 		slices.Sort(got[name])
 	}
 	want := map[string][]string{}
-	for _, v := range []any{Conversion{}, Refusal{}, inspection.Image{}} {
+	for _, v := range []any{Build{}, Conversion{}, Refusal{}, inspection.Image{}} {
 		addStructs(want, reflect.TypeOf(v))
 	}
 	for name := range want {
