@@ -85,5 +85,5 @@ tools: ## Build or unpack the engines and clients that the tests run, into bin/
 	.ci/tools
 
 clean: ## Delete what make made here, and nothing else
-	rm -f $(PRODUCT) $(LINTERS) $$([ ! -f bin/.made ] || sed 's,^,bin/,' bin/.made) bin/.made
+	rm -f $(PRODUCT) bin/buildkitd $(LINTERS) $$([ ! -f bin/.made ] || sed 's,^,bin/,' bin/.made) bin/.made
 	[ ! -d bin ] || rmdir --ignore-fail-on-non-empty bin

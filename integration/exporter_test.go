@@ -272,7 +272,7 @@ func TestExporterCaches(t *testing.T) {
 	emit(t, b)
 	b.Flags = nil
 	for _, tag := range []string{"oci", "docker", "cache"} {
-		fresh := engines.StartBuildkitd(t, engines.BuildkitdOptions{Path: engines.Binary(t, "buildkitd")})
+		fresh := engines.StartBuildkitd(t, engines.BuildkitdOptions{Exporter: true})
 		b.Output = "type=manifest-format,push=true,for=docker,name=" + repo.ref("from-"+tag)
 		b.Flags = []string{"--import-cache", "type=registry,ref=" + repo.ref(tag)}
 		out, err := fresh.Try(t, b)
@@ -294,7 +294,7 @@ func TestExporterLazyBase(t *testing.T) {
 	bake(t, base, "1", scratch, nil)
 	other := engines.StartRegistry(t, engines.RegistryOptions{})
 	target := repositoryIn(t, other, "app")
-	fresh := engines.StartBuildkitd(t, engines.BuildkitdOptions{Path: engines.Binary(t, "buildkitd")})
+	fresh := engines.StartBuildkitd(t, engines.BuildkitdOptions{Exporter: true})
 	fresh.Build(t, engines.Build{
 		Context:   fstest.MapFS{"Dockerfile": {Data: []byte("FROM " + base.ref("1") + "\nLABEL only=config\n")}},
 		Platforms: bothPlatforms,

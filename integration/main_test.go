@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		registry = engines.StartRegistry(tb, engines.RegistryOptions{})
 		buildkit = engines.StartBuildkitd(tb, engines.BuildkitdOptions{})
-		exporting = engines.StartBuildkitd(tb, engines.BuildkitdOptions{Path: engines.Binary(tb, "buildkitd")})
+		exporting = engines.StartBuildkitd(tb, engines.BuildkitdOptions{Exporter: true})
 		code = m.Run()
 	})
 	if err != nil {

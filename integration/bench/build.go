@@ -100,7 +100,7 @@ func startBuilder(tb engines.TB, home *engines.Home, scale float64) *builder {
 		lines += "COPY " + name + " /\n"
 	}
 	b.write(tb, "Dockerfile", []byte(lines))
-	b.addr = engines.StartBuildkitd(tb, engines.BuildkitdOptions{Path: engines.Binary(tb, "buildkitd")}).Addr
+	b.addr = engines.StartBuildkitd(tb, engines.BuildkitdOptions{Exporter: true}).Addr
 	line := export(b.addr+" "+b.context, "type=image,name=warm")
 	home.Run(tb, line[0], line[1:]...)
 	return b

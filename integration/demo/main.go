@@ -46,7 +46,7 @@ func main() {
 func demo(tb engines.TB) {
 	start := time.Now()
 	reg := engines.StartRegistry(tb, engines.RegistryOptions{})
-	bk := engines.StartBuildkitd(tb, engines.BuildkitdOptions{Path: engines.Binary(tb, "buildkitd")})
+	bk := engines.StartBuildkitd(tb, engines.BuildkitdOptions{Exporter: true})
 	home := engines.NewHome(tb, reg.Addr)
 	oci, docker := reg.Ref("hello:oci"), reg.Ref("legacy/hello:docker")
 

@@ -53,8 +53,6 @@ func StartDockerd(tb TB, o DockerdOptions) *Dockerd {
 		config["deprecated-key-path"] = filepath.Join(sockets, "key.json")
 	} else {
 		config["features"] = object{"containerd-snapshotter": !o.GraphStore}
-		// The runc of bin has no seccomp, see .ci/tools.
-		config["seccomp-profile"] = "unconfined"
 	}
 	document, err := json.Marshal(config)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +50,38 @@ func TestRegistry(t *testing.T) {
 				}
 			}
 			expectGone(t, reg.process, func() { reg.Stop(t) })
+		})
+	}
+}
+
+// TestTokens has a client push and pull with tokens of the registry's server.
+func TestTokens(t *testing.T) {
+	for name, o := range map[string]RegistryOptions{"v3": {}, "v2": {V2: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o.Token, o.Users, o.Readers = true, map[string]string{"alice": "wonder", "bob": "reader"}, []string{"bob"}
+			reg := StartRegistry(t, o)
+			as := func(user, password string) *Home {
+				home := NewHome(t, reg.Addr)
+				home.write(t, "note.txt", "a note\n")
+				if user != "" {
+					home.Login(t, reg.Addr, user, password)
+				}
+				return home
+			}
+			push := []string{"push", "--plain-http", reg.Ref("note:1"), "note.txt"}
+			for _, refused := range []*Home{as("", ""), as("alice", "wander"), as("bob", "reader")} {
+				if out, err := refused.Try(t, "oras", push...); err == nil {
+					t.Errorf("pushed:\n%s", out.Stdout)
+				}
+			}
+			as("alice", "wonder").Run(t, "oras", push...)
+			as("bob", "reader").Run(t, "oras", "pull", "--plain-http", reg.Ref("note:1"))
+			if grants := reg.Tokens.Grants(); !slices.ContainsFunc(grants, func(g Grant) bool {
+				return g.User == "alice" && slices.Contains(g.Scopes, "repository:note:pull,push")
+			}) {
+				t.Errorf("tokens were given for %v", grants)
+			}
 		})
 	}
 }

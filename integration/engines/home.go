@@ -77,7 +77,8 @@ func NewHome(tb TB, plainHTTP ...string) *Home {
 
 // containersConf makes podman find its helpers in bin, and touch neither the
 // machine's network nor its limits: the default of a million open files is
-// more than a container's root may set.
+// more than a container's root may set. What watches a container starts podman
+// when it ends, and forgets where podman's libraries are.
 func (h *Home) containersConf(tb TB) string {
 	tb.Helper()
 	debian := filepath.Join(Bin(tb), "debian")
@@ -89,11 +90,14 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
 conmon_path = [%q]
+conmon_env_vars = [%q, %q]
 [engine.runtimes]
 runc = [%q]
 [network]
 cni_plugin_dirs = [%q]
-`, filepath.Join(debian, "usr/bin/conmon"), filepath.Join(debian, "usr/sbin/runc"), filepath.Join(debian, "usr/lib/cni"))
+`, filepath.Join(debian, "usr/bin/conmon"),
+		"PATH="+os.Getenv("PATH"), "LD_LIBRARY_PATH="+libraryPath(tb, true),
+		filepath.Join(debian, "usr/sbin/runc"), filepath.Join(debian, "usr/lib/cni"))
 }
 
 func (h *Home) write(tb TB, name, content string) {

@@ -6,6 +6,7 @@ package engines
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -32,6 +33,8 @@ const (
 
 // daemon says how to run a program that serves until it is told to stop.
 type daemon struct {
+	// name is what it is called in messages; the name of its file if empty.
+	name string
 	path string
 	args []string
 	env  []string
@@ -49,7 +52,10 @@ type process struct {
 	cmd    *exec.Cmd
 	log    *lineLog
 	exited chan struct{}
-	stop   func() error
+	mounts []string
+
+	ending sync.Once
+	failed error // to end in order
 }
 
 // start runs d, waits until it is ready, and stops it when the test ends. It
@@ -57,14 +63,12 @@ type process struct {
 func start(tb TB, d daemon) (*process, []string) {
 	tb.Helper()
 	p := &process{
-		name:   filepath.Base(d.path),
+		name:   cmp.Or(d.name, filepath.Base(d.path)),
 		cmd:    exec.Command(d.path, d.args...), //nolint:noctx // stopped in order, not killed with a context
 		log:    newLineLog(d.ready),
 		exited: make(chan struct{}),
+		mounts: d.mounts,
 	}
-	p.stop = sync.OnceValue(func() error {
-		return errors.Join(p.end(), unmountBelow(d.mounts))
-	})
 	p.cmd.Env = d.env
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	// A grandchild that outlives the program must not keep its log open.
@@ -74,7 +78,7 @@ func start(tb TB, d daemon) (*process, []string) {
 		tb.Fatalf("start %s: %v", p.name, err)
 	}
 	tb.Cleanup(func() {
-		if err := p.stop(); err != nil {
+		if err := p.endWith(syscall.SIGTERM); err != nil {
 			tb.Logf("stop %s: %v", p.name, err)
 		}
 		if tb.Failed() {
@@ -104,9 +108,15 @@ func processAttributes(userNamespace bool) *syscall.SysProcAttr {
 		Pdeathsig: syscall.SIGKILL,
 	}
 	if userNamespace {
+		// Root may give it as many users as an image needs, anyone else only himself.
+		users := 1
+		if os.Geteuid() == 0 {
+			users = 1 << 16
+		}
 		attr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: users}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: users}}
+		attr.GidMappingsEnableSetgroups = os.Geteuid() == 0
 	}
 	return attr
 }
@@ -130,16 +140,24 @@ func (p *process) spawn() error {
 	return <-started
 }
 
-// end asks the program to end, kills it when it does not, and kills what is
-// left of its process group.
-func (p *process) end() error {
+// endWith ends the program, once, and unmounts what it left.
+func (p *process) endWith(signal syscall.Signal) error {
+	p.ending.Do(func() {
+		p.failed = errors.Join(p.end(signal), unmountBelow(p.mounts))
+	})
+	return p.failed
+}
+
+// end sends the program a signal, kills it when it does not end, and kills
+// what is left of its process group.
+func (p *process) end(signal syscall.Signal) error {
 	var failed error
 	// A process that has ended already is fine.
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(signal)
 	select {
 	case <-p.exited:
 	case <-time.After(stopLimit):
-		failed = fmt.Errorf("killed: did not end within %s of SIGTERM", stopLimit)
+		failed = fmt.Errorf("killed: did not end within %s of %s", stopLimit, signal)
 	}
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		failed = errors.Join(failed, err)
@@ -158,8 +176,17 @@ func (p *process) Log() string { return p.log.tail() }
 // end of the test does the same; stopping twice is fine.
 func (p *process) Stop(tb TB) {
 	tb.Helper()
-	if err := p.stop(); err != nil {
+	if err := p.endWith(syscall.SIGTERM); err != nil {
 		tb.Fatalf("stop %s: %v", p.name, err)
+	}
+}
+
+// Kill ends the program and its children at once, in the middle of whatever
+// they do.
+func (p *process) Kill(tb TB) {
+	tb.Helper()
+	if err := p.endWith(syscall.SIGKILL); err != nil {
+		tb.Fatalf("kill %s: %v", p.name, err)
 	}
 }
 

@@ -21,6 +21,10 @@ type RegistryOptions struct {
 	V2 bool
 	// Users are names with their passwords. With none, nobody has to log in.
 	Users map[string]string
+	// Token sends users to a token server, in place of asking for their passwords.
+	Token bool
+	// Readers are those of Users who may only pull. Only a token server knows them.
+	Readers []string
 	// TLS serves HTTPS with a certificate for 127.0.0.1 and localhost.
 	TLS bool
 }
@@ -34,6 +38,8 @@ type Registry struct {
 	Addr string
 	// CA is the file with the certificate authority to trust, when it serves TLS.
 	CA string
+	// Tokens is its token server, nil for a registry without.
+	Tokens *Tokens
 	// Data is the folder that its storage is in, laid out as distribution does.
 	Data string
 }
@@ -64,7 +70,13 @@ func StartRegistry(tb TB, o RegistryOptions) *Registry {
 		reg.CA = server.ca
 		listen["tls"] = object{"certificate": server.certificate, "key": server.key}
 	}
-	if len(o.Users) > 0 {
+	switch {
+	case o.Token:
+		reg.Tokens = startTokens(tb, dir, o)
+		config["auth"] = object{"token": object{
+			"realm": reg.Tokens.realm, "service": tokenService, "issuer": tokenIssuer, "rootcertbundle": reg.Tokens.certificate,
+		}}
+	case len(o.Users) > 0:
 		config["auth"] = object{"htpasswd": object{"realm": "test", "path": writeHtpasswd(tb, dir, o.Users)}}
 	}
 	program := "registry"

@@ -226,3 +226,24 @@ func TestMakefile(t *testing.T) {
 		}
 	}
 }
+
+// TestOneBuildKit compares the BuildKit that our daemon is made of with the
+// stock one that the tests compare it with.
+func TestOneBuildKit(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^\s+github\.com/moby/buildkit (v\S+)`)
+	var versions []string
+	for _, name := range []string{"go.mod", "integration/tools/go.mod"} {
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		match := line.FindSubmatch(content)
+		if match == nil {
+			t.Fatalf("%s requires no BuildKit", name)
+		}
+		versions = append(versions, string(match[1]))
+	}
+	if versions[0] != versions[1] {
+		t.Errorf("go.mod requires BuildKit %s, integration/tools/go.mod %s", versions[0], versions[1])
+	}
+}
