@@ -46,7 +46,7 @@ func StartDockerd(tb TB, o DockerdOptions) *Dockerd {
 	config := object{
 		"data-root": data, "exec-root": filepath.Join(sockets, "x"),
 		"pidfile": filepath.Join(sockets, "pid"), "hosts": []string{"unix://" + filepath.Join(sockets, "docker.sock")},
-		"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
+		"init-path": Binary(tb, "debian/usr/bin/tini-static"), "bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
 	}
 	if o.V20 {
 		// Elsewhere it writes to /etc/docker.
