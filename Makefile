@@ -24,7 +24,7 @@ PRODUCT   = bin/manifest-format bin/docker-manifestformat
 LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build buildkitd test lint fuzz bench demo docs install clean tools $(PRODUCT)
+.PHONY: help build buildkitd image test lint fuzz bench demo docs install clean tools $(PRODUCT)
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ bin/docker-manifestformat: bin/manifest-format
 
 buildkitd: ## Build bin/buildkitd: BuildKit's daemon with the exporter in it
 	.ci/buildkitd bin/buildkitd
+
+image: buildkitd ## Make an image of our buildkitd for two platforms, by itself: dist/buildkitd, an OCI layout
+	.ci/tools debian buildctl runc
+	.ci/image
 
 test: tools buildkitd ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev zsh fish || [ -z "$(CI)" ]
