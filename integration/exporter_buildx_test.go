@@ -20,16 +20,14 @@ import (
 func buildxHome(t *testing.T, nodes ...*engines.Buildkitd) *engines.Home {
 	t.Helper()
 	home := engines.NewHome(t, registry.Addr)
+	var builder []engines.BuildxNode
 	for n, node := range nodes {
-		args := []string{"create", "--name", "ours", "--driver", "remote", "--use", "--node", fmt.Sprintf("node%d", n)}
-		if n > 0 {
-			args = append(args, "--append")
-		}
+		builder = append(builder, engines.BuildxNode{Buildkitd: node})
 		if len(nodes) > 1 {
-			args = append(args, "--platform", bothPlatforms[n])
+			builder[n].Platforms = bothPlatforms[n]
 		}
-		home.Run(t, "buildx", append(args, node.Addr)...)
 	}
+	home.UseBuildkitd(t, builder...)
 	if err := os.CopyFS(filepath.Join(home.Dir, "context"), twoPlatforms(t, scratch)); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +154,7 @@ target "several" {
 // buildx merges of Docker images is a Docker list.
 func TestBuilderOfTwoNodes(t *testing.T) {
 	t.Parallel()
-	second := engines.StartBuildkitd(t, engines.BuildkitdOptions{Path: engines.Binary(t, "buildkitd")})
+	second := engines.StartBuildkitd(t, engines.BuildkitdOptions{Exporter: true})
 	repo, home := newRepository(t, "app"), buildxHome(t, exporting, second)
 	home.Run(t, "buildx", "build", "--platform", strings.Join(bothPlatforms, ","), "--provenance=false", "-t", repo.ref("1"), "--push",
 		"-o", "type=image,manifest-format=docker", "context")
