@@ -5,6 +5,8 @@ package exporter
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -137,14 +139,19 @@ func (i *instance) provide(ctx context.Context, e *emitted, src *bkexporter.Sour
 	})
 }
 
-// eachRef calls f with each result of a build that is not empty.
+// eachRef calls f with each image of a build that is not empty. What a step
+// left for an attestation is no image: it is read, never compressed to a layer.
 func eachRef(src *bkexporter.Source, f func(cache.ImmutableRef) error) error {
-	return src.EachRef(func(ref cache.ImmutableRef) error {
+	images := append(slices.Collect(maps.Values(src.Refs)), src.Ref)
+	for _, ref := range images {
 		if ref == nil {
-			return nil
+			continue
 		}
-		return f(ref)
-	})
+		if err := f(ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compressedOtherwise reports whether a layer has a compression that the
