@@ -75,7 +75,7 @@ bench: build buildkitd ## Measure manifest-format beside its peers (BENCHFLAGS='
 	$(GO) run ./integration/bench $(BENCHFLAGS)
 
 demo: build buildkitd ## Build an image once, for two destinations, in two formats; nothing stays
-	.ci/tools registry buildctl runc
+	.ci/tools registry buildx runc
 	$(GO) run ./integration/demo
 
 docs: ## Write the reference of the command line anew

@@ -7,6 +7,7 @@ package integration
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,19 +35,24 @@ func TestReadme(t *testing.T) {
 		Options:   []string{"attest:provenance=mode=max"},
 		Output:    engines.Push(ref, "oci-mediatypes=true", "annotation.org.opencontainers.image.source=https://example.com/app"),
 	})
+	home := buildxHome(t, exporting)
 	blocks := regexp.MustCompile("(?s)<!-- readme_test: (\\w+) -->\n```console\n\\$ (.*?)\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("the README has %d blocks to run, not 2", len(blocks))
+	if len(blocks) != 3 {
+		t.Fatalf("the README has %d blocks to run, not 3", len(blocks))
 	}
 	for _, block := range blocks {
 		name, command, want := block[1], block[2], block[3]
-		args := strings.Fields(strings.ReplaceAll(command, "registry.example.com/app:1.0", ref))
+		args := strings.Fields(strings.ReplaceAll(command, "registry.example.com", registry.Addr))
 		if args[0] != "manifest-format" {
 			t.Fatalf("%s: the README runs %q", name, command)
 		}
 		cmd := exec.CommandContext(t.Context(), product, args[1:]...)
-		cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+t.TempDir())
-		out, err := cmd.CombinedOutput()
+		cmd.Env, cmd.Dir = home.Env, filepath.Join(home.Dir, "context")
+		run := cmd.CombinedOutput
+		if name == "build" {
+			run = cmd.Output // without buildx's progress
+		}
+		out, err := run()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}

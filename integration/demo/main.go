@@ -14,12 +14,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing/fstest"
 	"time"
 
-	"github.com/manifest-format/manifest-format/format/emission"
 	"github.com/manifest-format/manifest-format/integration/engines"
 )
 
@@ -48,29 +48,20 @@ func demo(tb engines.TB) {
 	reg := engines.StartRegistry(tb, engines.RegistryOptions{})
 	bk := engines.StartBuildkitd(tb, engines.BuildkitdOptions{Exporter: true})
 	home := engines.NewHome(tb, reg.Addr)
-	oci, docker := reg.Ref("hello:oci"), reg.Ref("legacy/hello:docker")
-
-	say("A registry and a BuildKit with the exporter are up. One build, for two platforms, with provenance, for two destinations:")
-	output := fmt.Sprintf("type=manifest-format,push=true,emit.1.for=oci,emit.1.name=%s,emit.2.for=docker,emit.2.name=%s", oci, docker)
-	fmt.Fprintf(os.Stdout, "$ buildctl build … --output %s\n", output)
-	built := bk.Build(tb, engines.Build{
-		Context:   hello,
-		Platforms: []string{"linux/amd64", "linux/arm64"},
-		Options:   []string{"attest:provenance=mode=max"},
-		Output:    output,
-	})
-	emissions, err := emission.FromMetadata(built.Metadata)
-	if err != nil {
+	home.UseBuildkitd(tb, engines.BuildxNode{Buildkitd: bk})
+	if err := os.CopyFS(filepath.Join(home.Dir, "hello"), hello); err != nil {
 		tb.Fatalf("%v", err)
 	}
-	for _, e := range emissions {
-		fmt.Fprintf(os.Stdout, "%s@%s  %s\n", e.Names[0], e.Root.Digest, e.Root.MediaType)
-	}
-	say("What one destination has, in OCI:")
+	oci, docker := reg.Ref("hello:1"), reg.Ref("legacy/hello:1")
+
+	say("A registry and a BuildKit with the exporter are up. One build, for two platforms, to two destinations, each in its format:")
+	show(tb, home, "build", "--quiet", "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=max",
+		"--emit", "oci="+oci, "--emit", "docker="+docker, "hello")
+	say("What the one destination has, in OCI:")
 	show(tb, home, "inspect", oci)
 	say("What the other has, in Docker V2.2. Its attestations stand beside it, as OCI referrers:")
 	show(tb, home, "inspect", docker)
-	say("An image that is there already is converted where it is. No layer moves:")
+	say("An image that is there already is converted where it is, to the same digest. No layer moves:")
 	show(tb, home, "convert", "--for", "docker", oci, reg.Ref("hello:converted"))
 	say(fmt.Sprintf("That took %s. Nothing of it stays.", time.Since(start).Round(10*time.Millisecond)))
 }
