@@ -60,6 +60,10 @@ func (b builds) loads(t *testing.T, engine *engines.Dockerd, builder string, opt
 	} else if !strings.Contains(out.stderr, "keeps no manifests") {
 		t.Errorf("%s: nothing is said of the engine's store:\n%s", builder, out.stderr)
 	}
+	several := b.build(builder, "--platform", strings.Join(bothPlatforms, ","), "--for", "docker", "-t", "several:1", "context").run(t)
+	if options.GraphStore == (several.code == 0) {
+		t.Errorf("%s: several platforms into this store: exit code %d\n%s", builder, several.code, several.stderr)
+	}
 	// Without a name, as docker builds too.
 	b.build(builder, "--for", "docker", "-q", "context").must(t)
 }
