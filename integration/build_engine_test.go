@@ -84,6 +84,28 @@ func (b builds) pushes(t *testing.T, options engines.DockerdOptions) {
 	}
 }
 
+// TestBuildInContainers has builders in containers of an engine: one of an image
+// of the stock BuildKit, and one of ours.
+func TestBuildInContainers(t *testing.T) {
+	t.Parallel()
+	engine := engines.StartDockerd(t, engines.DockerdOptions{})
+	for builder, program := range map[string]string{"stock-container": "buildkitd-stock", "our-container": "buildkitd"} {
+		b := newBuilds(t)
+		b.Env = append(b.Env, "DOCKER_HOST="+engine.Host)
+		image := engine.ImportBuildkit(t, engines.Binary(t, program))
+		created := invocation{home: b.Home, args: []string{"builder", "create", "--image", image, "--driver-opt", "network=host", "--bootstrap", builder}}.must(t)
+		if warned := strings.Contains(created.stderr, "has no exporter"); created.stdout != builder+"\n" || warned != (builder == "stock-container") {
+			t.Errorf("%s: printed %q and\n%s", builder, created.stdout, created.stderr)
+		}
+		repo := newRepository(t, builder)
+		b.build(builder, "--for", "docker", "-t", repo.ref("1"), "--push", "--emit", "oci="+repo.ref("2"), "context").must(t)
+		check(t, repo, "1", "docker")
+		check(t, repo, "2", "oci")
+		b.loads(t, engine, builder, engines.DockerdOptions{})
+		invocation{home: b.Home, args: []string{"builder", "rm", builder}}.must(t)
+	}
+}
+
 // TestDockerBuild has plain `docker build` go through the program, and back.
 func TestDockerBuild(t *testing.T) {
 	t.Parallel()

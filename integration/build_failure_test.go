@@ -152,9 +152,10 @@ func TestBuildFromStdin(t *testing.T) {
 func TestBuildSeveralNodes(t *testing.T) {
 	t.Parallel()
 	b := newBuilds(t)
-	for builder, program := range map[string]string{"two-stock": "buildkitd-stock", "two-ours": "buildkitd"} {
-		for n, platform := range bothPlatforms {
-			node := engines.StartBuildkitd(t, engines.BuildkitdOptions{Path: engines.Binary(t, program)})
+	for builder, first := range map[string]*engines.Buildkitd{"two-stock": buildkit, "two-ours": exporting} {
+		second := engines.StartBuildkitd(t, engines.BuildkitdOptions{Exporter: first == exporting})
+		for n, node := range []*engines.Buildkitd{first, second} {
+			platform := bothPlatforms[n]
 			args := []string{"create", "--name", builder, "--driver", "remote", "--platform", platform}
 			if n > 0 {
 				args = append(args, "--append")

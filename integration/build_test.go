@@ -37,8 +37,7 @@ func newBuilds(t *testing.T) builds {
 	t.Helper()
 	b := builds{engines.NewHome(t, registry.Addr)}
 	b.Env = append(b.Env, "SOURCE_DATE_EPOCH=1700000000")
-	stock := engines.StartBuildkitd(t, engines.BuildkitdOptions{Path: engines.Binary(t, "buildkitd-stock")})
-	b.Run(t, "buildx", "create", "--name", stockBuilder, "--driver", "remote", stock.Addr)
+	b.Run(t, "buildx", "create", "--name", stockBuilder, "--driver", "remote", buildkit.Addr)
 	b.Run(t, "buildx", "create", "--name", oursBuilder, "--driver", "remote", exporting.Addr)
 	b.InstallPlugin(t, "docker-manifestformat", product)
 	b.context(t, "context", scratch)
