@@ -169,6 +169,35 @@ func TestBuildFiles(t *testing.T) {
 	}
 }
 
+// TestBuildByDigest pushes as those do who merge later what several machines
+// built: no tag is touched.
+func TestBuildByDigest(t *testing.T) {
+	t.Parallel()
+	b := newBuilds(t)
+	var roots []string
+	for _, builder := range []string{stockBuilder, oursBuilder} {
+		repo := newRepository(t, builder)
+		name := strings.TrimSuffix(repo.ref(""), ":")
+		out := b.build(builder, "--for", "docker", "--provenance=false", "--metadata-file", "metadata.json",
+			"-o", "type=image,name="+name+",push-by-digest=true,name-canonical=true,push=true", "context").must(t)
+		rows := table(t, out.stdout)
+		if rows[0].destination != name {
+			t.Errorf("%s: the table is\n%s", builder, out.stdout)
+		}
+		check(t, repo, rows[0].digest, "docker")
+		roots = append(roots, rows[0].digest)
+		if tags := repo.tags(t); len(tags) > 0 {
+			t.Errorf("%s: there are the tags %v", builder, tags)
+		}
+		if !strings.Contains(b.read(t, "metadata.json"), rows[0].digest) {
+			t.Errorf("%s: --metadata-file has no %s", builder, rows[0].digest)
+		}
+	}
+	if roots[0] != roots[1] {
+		t.Errorf("the builders made different images: %v", roots)
+	}
+}
+
 // TestBuildZstd has a base image with layers that Docker V2.2 has no place for:
 // BuildKit recompresses them for the one emission, and keeps them for the other.
 func TestBuildZstd(t *testing.T) {

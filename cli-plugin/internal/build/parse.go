@@ -113,10 +113,24 @@ func (p *parser) fromOutput(o buildx.Output) (*Wanted, error) {
 	if err == nil && w.kind == toRegistry && len(w.Names) == 0 {
 		err = errNoName
 	}
+	if w.kind == toRegistry && o.Is(attrPushByDigest) {
+		w.Names = repositories(w.Names)
+	}
 	if w.kind == toFile && w.file.String() == location.SchemeLayout {
 		err = errors.New("--output " + o.String() + ": dest is required")
 	}
 	return w, err
+}
+
+// repositories are names without their tags, each once: nothing is tagged that
+// is pushed by its digest. What is built on several machines, to be merged
+// later, is pushed so.
+func repositories(names []reference.Named) []reference.Named {
+	var all []reference.Named
+	for _, name := range names {
+		all = appendName(all, reference.TrimNamed(name))
+	}
+	return all
 }
 
 // IsOurs reports whether an output names our exporter itself, by its type or

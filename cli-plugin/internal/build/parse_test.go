@@ -51,6 +51,10 @@ func TestParse(t *testing.T) {
 			want: []string{"docker engine://a:latest", "oci r.example/a:1"}, args: "-t a .",
 		},
 		{line: "--for docker -o type=registry,name=r.example/a .", want: []string{"docker r.example/a:latest"}, args: "-o type=registry,name=r.example/a ."},
+		{
+			line: "--for docker -o type=image,name=r.example/a,push-by-digest=true,push=true .",
+			want: []string{"docker r.example/a"}, args: "-o type=image,name=r.example/a,push-by-digest=true,push=true .",
+		},
 		{line: "--for docker -t a -o type=oci,dest=f:1.tar .", want: []string{"docker archive://f:1.tar"}, args: "-t a -o type=oci,dest=f:1.tar ."},
 		{line: "--for docker -t a -o type=oci,tar=false,dest=d .", want: []string{"docker oci-layout://d"}, args: "-t a -o type=oci,tar=false,dest=d ."},
 		{line: "--for docker -t a -o type=docker .", want: []string{"docker engine://a:latest"}, args: "-t a -o type=docker ."},

@@ -46,7 +46,8 @@ type Request struct {
 // Wanted is one image that a build is to emit.
 type Wanted struct {
 	Profile format.Profile
-	// Names are what the image is called where it goes, with tags.
+	// Names are what the image is called where it goes, with tags, or without
+	// if it is pushed by its digest.
 	Names []reference.Named
 
 	kind kind
@@ -191,19 +192,32 @@ func (p *parser) buildx() error {
 func parseNames(texts []string) ([]reference.Named, error) {
 	var names []reference.Named
 	for _, text := range texts {
-		named, err := reference.ParseNormalizedNamed(text)
+		named, err := parseName(text)
 		if err != nil {
-			return nil, fmt.Errorf("invalid tag %q: %w", text, err)
+			return nil, err
 		}
-		if _, ok := named.(reference.Digested); ok {
-			return nil, fmt.Errorf("invalid tag %q: the digest comes out of the build", text)
-		}
-		named = reference.TagNameOnly(named)
-		if !slices.ContainsFunc(names, func(n reference.Named) bool { return n.String() == named.String() }) {
-			names = append(names, named)
-		}
+		names = appendName(names, reference.TagNameOnly(named))
 	}
 	return names, nil
+}
+
+func parseName(text string) (reference.Named, error) {
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
+		return nil, fmt.Errorf("invalid tag %q: %w", text, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return nil, fmt.Errorf("invalid tag %q: the digest comes out of the build", text)
+	}
+	return named, nil
+}
+
+// appendName adds a name that is not there yet.
+func appendName(names []reference.Named, name reference.Named) []reference.Named {
+	if slices.ContainsFunc(names, func(n reference.Named) bool { return n.String() == name.String() }) {
+		return names
+	}
+	return append(names, name)
 }
 
 // distinct refuses two emissions with one destination: the last would win, and

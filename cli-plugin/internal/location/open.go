@@ -241,7 +241,11 @@ type registryDestination struct {
 var _ format.BlobCopier = registryDestination{}
 
 // Put implements [Destination]. A registry knows referrers by their subject.
+// Without a tag the root is put by its digest.
 func (d registryDestination) Put(ctx context.Context, root ocispec.Descriptor, body []byte, _ []ocispec.Descriptor) error {
+	if d.tag == "" {
+		return d.PutRoot(ctx, root, body)
+	}
 	return d.PutRoot(ctx, root, body, d.tag)
 }
 
