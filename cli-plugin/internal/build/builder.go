@@ -154,7 +154,7 @@ func (x *run) build(ctx context.Context, flags []string, outputs ...buildx.Outpu
 	args := x.r.Args.Without(asItIs...)
 	streams, quiet := x.Streams, "--progress=quiet"
 	streams.Out = x.Streams.Err
-	if x.r.Quiet {
+	if x.r.Quiet || x.r.Args.Value("progress") == "quiet" {
 		streams.Out = nil // buildx prints an image ID there
 	}
 	for _, o := range outputs {
