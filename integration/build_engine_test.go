@@ -27,16 +27,21 @@ func TestBuildIntoEngines(t *testing.T) {
 			engine := engines.StartDockerd(t, options)
 			b := newBuilds(t)
 			b.Env = append(b.Env, "DOCKER_HOST="+engine.Host)
+			made := map[string]string{}
 			for _, builder := range []string{engineBuilder, stockBuilder, oursBuilder} {
-				b.loads(t, engine, builder, options)
+				made[b.loads(t, engine, builder, options)] = builder
+			}
+			if len(made) != 1 {
+				t.Errorf("the builders made different images: %v", made)
 			}
 			b.pushes(t, options)
 		})
 	}
 }
 
-// loads builds without a push: the image is in the engine afterwards.
-func (b builds) loads(t *testing.T, engine *engines.Dockerd, builder string, options engines.DockerdOptions) {
+// loads builds without a push: the image is in the engine afterwards. It returns
+// what the engine calls it.
+func (b builds) loads(t *testing.T, engine *engines.Dockerd, builder string, options engines.DockerdOptions) string {
 	t.Helper()
 	name := "app-" + builder + ":1"
 	out := b.build(builder, "--for", "docker", "-t", name, "--iidfile", "iid", "context").must(t)
@@ -66,6 +71,7 @@ func (b builds) loads(t *testing.T, engine *engines.Dockerd, builder string, opt
 	}
 	// Without a name, as docker builds too.
 	b.build(builder, "--for", "docker", "-q", "context").must(t)
+	return inspected
 }
 
 // pushes builds in the engine, and pushes in both formats.
@@ -123,6 +129,12 @@ func TestDockerBuild(t *testing.T) {
 	}
 	if got := b.Docker(t, engine, "image", "inspect", "--format", "{{.Descriptor.MediaType}}", "app:1").Stdout; got != dockerManifest+"\n" {
 		t.Errorf("docker build made %q", got)
+	}
+	for verb, want := range map[string]string{"build": `"default" instance using docker driver`, "manifestformat build": `"stock" instance using remote driver`} {
+		args := append(strings.Fields(verb), "-t", "app:1", "context")
+		if out := b.Docker(t, engine, args...); !strings.Contains(out.Stderr, want) {
+			t.Errorf("docker %s was not built with %s:\n%s", verb, want, out.Stderr)
+		}
 	}
 	id := strings.TrimSpace(b.Docker(t, engine, "image", "build", "-q", "context").Stdout)
 	b.Docker(t, engine, "image", "inspect", id)

@@ -152,6 +152,9 @@ func TestBuildFromStdin(t *testing.T) {
 func TestBuildSeveralNodes(t *testing.T) {
 	t.Parallel()
 	b := newBuilds(t)
+	one := newRepository(t, "one")
+	both := strings.Join(bothPlatforms, ",")
+	b.build(stockBuilder, "--platform", both, "--for", "docker", "-t", one.ref("1"), "--push", "context").must(t)
 	for builder, first := range map[string]*engines.Buildkitd{"two-stock": buildkit, "two-ours": exporting} {
 		second := engines.StartBuildkitd(t, engines.BuildkitdOptions{Exporter: first == exporting})
 		for n, node := range []*engines.Buildkitd{first, second} {
@@ -163,11 +166,13 @@ func TestBuildSeveralNodes(t *testing.T) {
 			b.Run(t, "buildx", append(args, node.Addr)...)
 		}
 		repo := newRepository(t, builder)
-		out := b.build(builder, "--platform", strings.Join(bothPlatforms, ","), "--for", "docker", "-t", repo.ref("1"), "--push",
-			"--emit", "oci="+repo.ref("2"), "context").must(t)
+		out := b.build(builder, "--platform", both, "--for", "docker", "-t", repo.ref("1"), "--push", "--emit", "oci="+repo.ref("2"), "context").must(t)
 		docker, oci := check(t, repo, "1", "docker"), check(t, repo, "2", "oci")
 		if len(docker.images) != 2 || len(oci.images) != 2 {
 			t.Errorf("%s: the images are %v and %v", builder, docker.images, oci.images)
+		}
+		if want := one.digestOf(t, "1"); docker.root != want {
+			t.Errorf("%s: the image is %s, that of one node %s", builder, docker.root, want)
 		}
 		rows := table(t, out.stdout)
 		if rows[0].digest != docker.root.String() || rows[1].digest != oci.root.String() {

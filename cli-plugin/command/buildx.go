@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/docker/cli/cli-plugins/metadata"
 	dockercommand "github.com/docker/cli/cli/command"
@@ -107,13 +108,14 @@ func forwarded() bool {
 func isBuilder() bool { return typed() == pathBuilder }
 
 // typed is the way by which docker has called this program; empty where it was
-// not docker.
-func typed() string {
+// not docker. It is read when the commands are made: docker's code for plugins
+// takes the attribute out of the environment when one runs.
+var typed = sync.OnceValue(func() string {
 	if os.Getenv(metadata.ReexecEnvvar) == "" {
 		return ""
 	}
 	return commandPath(os.Getenv("OTEL_RESOURCE_ATTRIBUTES"))
-}
+})
 
 // commandPath is what docker says that the person typed, among the attributes
 // for its traces. Docker before 26 does not say.

@@ -156,6 +156,10 @@ func parseEmit(text string, shared format.Options) (*Wanted, error) {
 		return nil, err
 	}
 	for _, field := range fields[1:] {
+		if field.Key == attrInsecure {
+			w.output = w.output.With(field.Key, field.Value)
+			continue
+		}
 		if err := setAttribute(&w.options, field); err != nil {
 			return nil, err
 		}
@@ -182,7 +186,7 @@ func (w *Wanted) setPlace(ref string) error {
 
 // emitAttributes are those that --emit takes.
 var emitAttributes = []string{
-	emission.AttrAnnotations, emission.AttrAttestations, emission.AttrOnLoss, emission.AttrPlatform, emission.AttrSingle,
+	emission.AttrAnnotations, emission.AttrAttestations, emission.AttrOnLoss, emission.AttrPlatform, attrInsecure, emission.AttrSingle,
 }
 
 func setAttribute(o *format.Options, field buildx.Attribute) error {

@@ -107,7 +107,7 @@ func TestParseRefuses(t *testing.T) {
 		"--emit docker=a@sha256:" + strings.Repeat("0", 64) + " .": "a destination has a tag, not a digest",
 		"--emit docker=a,platform=x/y/z/1 .":                       `not a platform, such as linux/arm64: "x/y/z/1"`,
 		"--emit docker=a,single=maybe .":                           "single=maybe: it is true or false",
-		"--emit docker=a,plattform=linux/arm64 .":                  `no attribute "plattform": there is annotations, attestations, on-loss, platform, single`,
+		"--emit docker=a,plattform=linux/arm64 .":                  `no attribute "plattform": there is annotations, attestations, on-loss, platform, registry.insecure, single`,
 		"--emit docker=a --emit oci=a:latest .":                    "two emissions go to docker.io/library/a:latest: give each a name of its own",
 		"--for docker -t a --push --emit oci=a .":                  "two emissions go to docker.io/library/a:latest",
 		"-t a --emit docker=b .":                                   "--emit says what its own image is for; say what that of -t, --push and --load is for, too: --for PROFILE",
