@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/emission"
 )
@@ -81,7 +82,7 @@ func (b *Builder) Emit(ctx context.Context, r *Request) (all []Emitted, err erro
 	if x.node, err = b.Buildx.Inspect(ctx, x.progressOfBuildx(), r.Args.Value("builder")); err != nil {
 		return nil, err
 	}
-	if err := x.keepStdin(); err != nil {
+	if err := x.keepStdin(ctx); err != nil {
 		return nil, err
 	}
 	// Of several nodes buildx merges what they push: it makes an OCI index of
@@ -126,9 +127,9 @@ func (x *run) progressOfBuildx() io.Writer {
 
 // keepStdin copies standard input to a file if builds read it: one build may
 // be followed by another, which finds the first one's layers.
-func (x *run) keepStdin() (err error) {
-	if !x.r.Args.ReadsStdin() {
-		return nil
+func (x *run) keepStdin(ctx context.Context) (err error) {
+	if !x.r.Args.ReadsStdin() || x.Docker.In().IsTerminal() {
+		return nil // buildx refuses a terminal
 	}
 	x.stdin = filepath.Join(x.dir, "stdin")
 	file, err := os.Create(x.stdin)
@@ -136,7 +137,7 @@ func (x *run) keepStdin() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	_, err = io.Copy(file, x.Streams.In)
+	_, err = io.Copy(file, location.ReaderOf(ctx, x.Docker.In()))
 	return err
 }
 

@@ -26,7 +26,7 @@ func openArchive(ctx context.Context, a Archive, stdin Input) (Source, error) {
 	if stdin.IsTerminal() {
 		return nil, fmt.Errorf("%s: standard input is a terminal: pipe an archive into it", a)
 	}
-	archive, err := layout.ReadArchive(ctx, readerOf(ctx, stdin))
+	archive, err := layout.ReadArchive(ctx, ReaderOf(ctx, stdin))
 	if err != nil {
 		return nil, err
 	}

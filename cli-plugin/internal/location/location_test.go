@@ -110,7 +110,7 @@ func TestReaderOfEnds(t *testing.T) {
 	in, w := io.Pipe()
 	defer w.Close()
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r := readerOf(ctx, pipe{in})
+	r := ReaderOf(ctx, pipe{in})
 	why := errors.New("enough")
 	time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, why) {

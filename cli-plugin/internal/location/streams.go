@@ -25,10 +25,10 @@ type Output interface {
 // at most unless asked.
 const pipeBuffer = 64 << 10
 
-// readerOf is what to read an input through: the file itself, in any order, if
+// ReaderOf is what to read an input through: the file itself, in any order, if
 // it is a regular one, and otherwise a reader whose Read ends with ctx. A read
 // of a pipe cannot be called off: what waits in it is left behind.
-func readerOf(ctx context.Context, in Input) io.Reader {
+func ReaderOf(ctx context.Context, in Input) io.Reader {
 	if file, ok := in.File(); ok {
 		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 			return file
