@@ -34,9 +34,9 @@ var imageAttributes = func() []string {
 	return keys
 }()
 
-// attrPreferImageDigest is buildx's note to itself: it sends it along where
-// docker's engine keeps images by their root.
-const attrPreferImageDigest = "prefer-image-digest"
+// clientAttributes are buildx's notes to itself, which it sends along: which
+// engine it loads into, and whether that one keeps images by their root.
+var clientAttributes = []string{"context", "prefer-image-digest"}
 
 // ourAttributes are those that BuildKit does not know.
 var ourAttributes = []string{
@@ -79,7 +79,7 @@ func checkAttribute(typ, whole, key string) error {
 		}
 	}
 	keys := known(typ)
-	if slices.Contains(keys, key) || key == attrPreferImageDigest {
+	if slices.Contains(keys, key) || slices.Contains(clientAttributes, key) {
 		return nil
 	}
 	nearest, ok := suggest.Search(key, keys, true)

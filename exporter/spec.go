@@ -64,6 +64,9 @@ func newSpec(ctx context.Context, typ string, attrs map[string]string) (*spec, e
 		s.asked = &asked
 	}
 	for key, value := range rest {
+		if slices.Contains(clientAttributes, key) {
+			continue
+		}
 		if err := s.set(key, value); err != nil {
 			return nil, fmt.Errorf("%s: attribute %s=%q: %w", typ, key, value, err)
 		}
@@ -126,7 +129,7 @@ func (s *spec) set(key, value string) error {
 	case string(exptypes.OptKeyDanglingPrefix):
 		s.danglingPrefix = value
 	case string(exptypes.OptKeyLayerCompression), string(exptypes.OptKeyForceCompression), string(exptypes.OptKeyCompressionLevel),
-		emission.AttrFor, emission.AttrManifestFormat, attrPreferImageDigest:
+		emission.AttrFor, emission.AttrManifestFormat:
 		// Read elsewhere.
 	case emission.AttrAttestations:
 		return oneOf(&s.options.Attestations, value, format.AttestationsKeep, format.AttestationsReferrers, format.AttestationsDrop)
