@@ -19,7 +19,13 @@ import (
 // emit builds with the exporter and returns what it says of each emission.
 func emit(t *testing.T, b engines.Build) []emission.Emission {
 	t.Helper()
-	emissions, err := emission.FromMetadata(exporting.Build(t, b).Metadata)
+	return emissionsOf(t, exporting.Build(t, b))
+}
+
+// emissionsOf is what the builder says of each emission.
+func emissionsOf(t *testing.T, built engines.Built) []emission.Emission {
+	t.Helper()
+	emissions, err := emission.FromMetadata(built.Metadata)
 	if err != nil {
 		t.Fatal(err)
 	}
