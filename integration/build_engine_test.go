@@ -150,6 +150,7 @@ func TestDockerBuild(t *testing.T) {
 	if shown := b.Docker(t, engine, "builder", "inspect").Stdout; !strings.Contains(shown, "Driver:") {
 		t.Errorf("docker builder inspect printed %q", shown)
 	}
+	b.Docker(t, engine, "builder", "--builder", stockBuilder, "du")
 	if _, err := b.Try(t, engines.DockerCLI(t), "--host", engine.Host, "build", "--check", "context"); err != nil {
 		t.Errorf("docker build --check: %v", err)
 	}

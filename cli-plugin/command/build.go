@@ -55,7 +55,7 @@ is "docker buildx build".`,
 			if wantsHelp(args) {
 				return cmd.Help()
 			}
-			return runBuild(cmd, dockerCLI, args)
+			return runBuild(cmd, dockerCLI, withBuilder(cmd, args))
 		},
 		ValidArgsFunction: completeBuild(dockerCLI),
 	}
@@ -151,7 +151,7 @@ func checkByHand(ctx context.Context, dockerCLI dockercommand.Cli, plugin *build
 			continue
 		}
 		b := build.Builder{Docker: dockerCLI, Buildx: plugin, Streams: buildx.Standard()}
-		name, has, err := b.HasExporter(ctx, request.Args.Value("builder"))
+		name, has, err := b.HasExporter(ctx, request.Args.Value(flagBuilder))
 		if err == nil && !has {
 			err = fmt.Errorf("--output %s: the BuildKit of the builder %s has no such exporter: use --for in its place, or a builder of manifest-format builder create", text, name)
 		}

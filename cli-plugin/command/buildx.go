@@ -25,10 +25,22 @@ func newBuildxCommand(dockerCLI dockercommand.Cli, verb string) *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return passOn(cmd, dockerCLI, append([]string{verb}, args...))
+			return passOn(cmd, dockerCLI, append([]string{verb}, withBuilder(cmd, args)...))
 		},
 		ValidArgsFunction: completeByBuildx(dockerCLI, verb),
 	}
+}
+
+// flagBuilder is the one flag that buildx takes before its command too.
+const flagBuilder = "builder"
+
+// withBuilder puts the builder that is named before a command among its
+// arguments.
+func withBuilder(cmd *cobra.Command, args []string) []string {
+	if flag := cmd.Parent().Flags().Lookup(flagBuilder); flag != nil && flag.Changed {
+		return append([]string{"--" + flagBuilder + "=" + flag.Value.String()}, args...)
+	}
+	return args
 }
 
 // passOn runs buildx in place of this program.
@@ -60,7 +72,7 @@ func findBuildx(dockerCLI dockercommand.Cli, args []string) (*buildx.Plugin, err
 
 func namesBuilder(args []string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool {
-		return arg == "--builder" || strings.HasPrefix(arg, "--builder=")
+		return arg == "--"+flagBuilder || strings.HasPrefix(arg, "--"+flagBuilder+"=")
 	})
 }
 

@@ -40,3 +40,33 @@ func TestCommandPath(t *testing.T) {
 		}
 	}
 }
+
+func TestBuilderCreateArgs(t *testing.T) {
+	for _, tc := range []struct {
+		o    createOptions
+		args []string
+		want string
+	}{
+		{createOptions{driver: driverContainer}, nil, "create --driver=docker-container --driver-opt=image=" + defaultBuilderImage()},
+		{
+			createOptions{driver: driverContainer, image: "mine:1", use: true, platforms: []string{"linux/arm64"}},
+			[]string{"name", "context"},
+			"create --driver=docker-container --name=name --driver-opt=image=mine:1 --platform=linux/arm64 --use context",
+		},
+		{
+			createOptions{driver: driverKubernetes, driverOptions: []string{"image=theirs", "namespace=x"}},
+			[]string{"name"},
+			"create --driver=kubernetes --name=name --driver-opt=image=theirs --driver-opt=namespace=x",
+		},
+		{createOptions{driver: driverRemote}, []string{"tcp://x:1"}, "create --driver=remote tcp://x:1"},
+		{createOptions{driver: driverRemote}, []string{"name", "tcp://x:1"}, "create --driver=remote --name=name tcp://x:1"},
+	} {
+		if err := tc.o.setArgs(tc.args); err != nil {
+			t.Errorf("%v: %v", tc.args, err)
+			continue
+		}
+		if diff := cmp.Diff(tc.want, strings.Join(tc.o.args(), " ")); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tc.args, diff)
+		}
+	}
+}

@@ -91,6 +91,10 @@ Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 		},
 		RunE: dockercommand.ShowHelp(dockerCLI.Out()),
 	}
+	root.Flags().String(flagBuilder, "", "Override the configured builder instance")
+	if err := root.Flags().MarkHidden(flagBuilder); err != nil {
+		panic(err) // the flag is there: it was added a line above
+	}
 	root.AddCommand(newBuildCommand(dockerCLI))
 	verbs := buildx.Verbs
 	if isBuilder() {
