@@ -65,6 +65,12 @@ func (b builds) loads(t *testing.T, engine *engines.Dockerd, builder string, opt
 	} else if !strings.Contains(out.stderr, "keeps no manifests") {
 		t.Errorf("%s: nothing is said of the engine's store:\n%s", builder, out.stderr)
 	}
+	if !options.GraphStore {
+		attested := b.build(builder, "--provenance=mode=max", "--for", "docker", "-t", "attested:1", "context").must(t)
+		if rows := table(t, attested.stdout); rows[0].losses != "1" || !strings.Contains(attested.stderr, "attestation manifest") {
+			t.Errorf("%s: an attestation that the engine does not hold is no loss:\n%s%s", builder, attested.stdout, attested.stderr)
+		}
+	}
 	several := b.build(builder, "--platform", strings.Join(bothPlatforms, ","), "--for", "docker", "-t", "several:1", "context").run(t)
 	if options.GraphStore == (several.code == 0) {
 		t.Errorf("%s: several platforms into this store: exit code %d\n%s", builder, several.code, several.stderr)

@@ -15,6 +15,7 @@ import (
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/engine"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/emission"
 )
 
@@ -135,6 +136,13 @@ func (w *Wanted) numbered(n int) []buildx.Attribute {
 // so buildx loads it, or writes it where it is to go.
 func (w *Wanted) native() buildx.Output {
 	o := w.output
+	if given := w.Profile.Attestations; w.kind == toEngine && w.options.Attestations == "" && len(given) > 0 && given[0] == format.AttestationsReferrers {
+		// BuildKit writes an archive, which holds referrers, and does not know
+		// that an engine will read it, which drops them: it is to say so.
+		lossy := *w
+		lossy.options.Attestations = format.AttestationsDrop
+		w = &lossy
+	}
 	o.Attrs = append(w.attributes(), buildx.Attribute{Key: emission.AttrManifestFormat, Value: w.Profile.Name})
 	switch file := w.file.(type) {
 	case location.Layout:

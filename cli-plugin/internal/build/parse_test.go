@@ -100,6 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		"--on-loss fail .":                                         "--on-loss is about an image for a profile: add --for PROFILE or --emit PROFILE=REF",
 		"--for docker --on-loss never .":                           "--on-loss: there is warn, fail",
 		"--for docker --attestations x .":                          "--attestations: there is keep, referrers, drop",
+		"--for docker --attestations referrers -t a .":             "--attestations referrers: a docker engine holds no referrers: push the image, or say drop",
 		"--emit docker .":                                          "--emit docker: not PROFILE=REF, such as docker=registry.example.com/app:1.0",
 		"--emit docker= .":                                         "--emit docker=: not PROFILE=REF",
 		"--emit aws=a .":                                           "--emit aws=a: no such profile: there is docker, oci",

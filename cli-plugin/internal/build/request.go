@@ -133,6 +133,12 @@ func (p *parser) parse(fallback *format.Profile) error {
 		}
 		p.r.Wanted = append(p.r.Wanted, w)
 	}
+	for _, w := range p.r.Wanted {
+		if w.kind == toEngine && w.options.Attestations == format.AttestationsReferrers {
+			return fmt.Errorf("--%s %s: a docker engine holds no referrers: push the image, or say %s",
+				FlagAttestations, format.AttestationsReferrers, format.AttestationsDrop)
+		}
+	}
 	return distinct(p.r.Wanted)
 }
 
