@@ -82,11 +82,12 @@ func TestExporterContainerd(t *testing.T) {
 	built := bk.Build(t, engines.Build{
 		Context: running(t, from), Options: []string{"attest:provenance=mode=max"},
 		Output: "type=manifest-format,unpack=true,name-canonical=true,emit.1.for=docker,emit.1.name=example.com/app:docker," +
-			"emit.2.for=oci,emit.2.name=example.com/app:oci,emit.3.name=example.com/app:unnamed,emit.3.store=false",
+			"emit.2.for=oci,emit.2.name=example.com/app:oci,emit.3.name=example.com/app:unnamed,emit.3.store=false," +
+			"emit.4.for=docker,emit.4.attestations=drop,emit.4.dangling-name-prefix=dangling",
 	})
 	names := ctr("images", "ls")
 	for _, want := range []string{
-		"example.com/app:docker ", "example.com/app:oci ", "example.com/app:docker@" + built.Digest + " ", dockerList + " ", ociIndex + " ",
+		"example.com/app:docker ", "example.com/app:oci ", "example.com/app:docker@" + built.Digest + " ", "dangling@" + built.Digest + " ", dockerList + " ", ociIndex + " ",
 	} {
 		if !strings.Contains(names, want) {
 			t.Errorf("containerd has no %s:\n%s", want, names)
@@ -105,7 +106,7 @@ func TestExporterContainerd(t *testing.T) {
 	buildctl(t, bk, "prune-histories")
 	bk.Stop(t)
 	// To remove a name has containerd collect what nothing holds any more.
-	ctr("images", "rm", "--sync", "example.com/app:docker@"+built.Digest)
+	ctr("images", "rm", "--sync", "example.com/app:docker@"+built.Digest, "dangling@"+built.Digest)
 	held := ctr("content", "ls")
 	for _, referrer := range referrers {
 		if !strings.Contains(held, referrer) {
