@@ -4,7 +4,6 @@ package exporter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -196,29 +195,25 @@ func (s *spec) chooseProfile(typ, text string) error {
 	return nil
 }
 
-// parseProfile reads a profile's name, or the profile itself.
+// parseProfile reads a profile's name, several with commas between them, or the
+// profile itself.
 func parseProfile(text string) (format.Profile, error) {
-	if !strings.HasPrefix(text, "{") {
-		p, ok := format.LookupProfile(text)
-		if !ok {
-			var names []string
-			for _, known := range format.Profiles() {
-				names = append(names, known.Name)
-			}
-			return p, fmt.Errorf("no such profile, %q: this builder has %s", text, strings.Join(names, ", "))
+	if strings.HasPrefix(text, "{") {
+		p, err := format.ParseProfile([]byte(text))
+		if err != nil {
+			return p, fmt.Errorf("not a profile: %w", err)
 		}
 		return p, nil
 	}
-	var p format.Profile
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&p); err != nil {
-		return p, fmt.Errorf("not a profile: %w", err)
+	var all []format.Profile
+	for name := range strings.SplitSeq(text, ",") {
+		p, ok := format.LookupProfile(name)
+		if !ok {
+			return p, fmt.Errorf("no such profile, %q: this builder has what `manifest-format profiles` of its version lists", name)
+		}
+		all = append(all, p)
 	}
-	if p.Name == "" || len(p.Formats) == 0 {
-		return p, errors.New("a profile has a name and formats")
-	}
-	return p, nil
+	return format.CombineProfiles(all...)
 }
 
 // chooseCompression has new layers compressed as the profile takes them, if it

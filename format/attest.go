@@ -40,6 +40,9 @@ func (c *conversion) planAttestations(ctx context.Context) error {
 		if err := c.planAttestation(e, images[e.about()]); err != nil || e.out && c.attests != AttestationsReferrers {
 			return err
 		}
+		if e.child == nil {
+			return nil
+		}
 		for i, l := range e.child.layers {
 			if err := c.orderVerification(ctx, e.child, l, i); err != nil {
 				return err
@@ -51,7 +54,7 @@ func (c *conversion) planAttestations(ctx context.Context) error {
 
 // planAttestation records what happens to one attestation manifest.
 func (c *conversion) planAttestation(e *entry, known bool) error {
-	if e.child.missing {
+	if e.child != nil && e.child.missing {
 		e.out = true
 		c.lose(ruleAttestations, e.path, "attestation manifest", e.Digest.String(), "the source names it, but does not hold it")
 		return nil
@@ -59,6 +62,9 @@ func (c *conversion) planAttestation(e *entry, known bool) error {
 	if c.attests == AttestationsKeep {
 		if !known {
 			c.note(ruleAttestations, e.path, "it speaks of %s, which is not in the index", e.about())
+		}
+		if _, done := c.plans[e.child]; done || e.child == nil {
+			return nil
 		}
 		p := &plan{doc: e.child, typ: e.child.typ}
 		c.plans[e.child] = p
@@ -84,6 +90,16 @@ func (c *conversion) planAttestation(e *entry, known bool) error {
 func (c *conversion) planAttestationDocument(p *plan) error {
 	if err := c.planType(p); err != nil {
 		return err
+	}
+	if err := c.asImage(p); err != nil {
+		return err
+	}
+	c.mendSubject(p, p.doc.path)
+	c.mendConfigAnnotations(p)
+	for _, hold := range []func(*document) error{c.holdTypes, c.holdSubject, c.holdArtifact, c.holdSize} {
+		if err := hold(p.doc); err != nil {
+			return err
+		}
 	}
 	if p.doc.config == nil {
 		return nil
@@ -151,6 +167,9 @@ func (c *conversion) buildKept(ctx context.Context, e *entry, image ocispec.Desc
 		setContent(s.node, image)
 		p.did("subject re-pointed")
 	}
+	if err := c.writeBlobs(ctx, p); err != nil {
+		return err
+	}
 	_, err := c.finish(ctx, p)
 	return err
 }
@@ -186,6 +205,9 @@ func (c *conversion) buildReferrer(ctx context.Context, e *entry, image ocispec.
 		}})
 	} else {
 		setContent(d.subject.node, image)
+	}
+	if c.profile.holds(ruleSubjectPlatform) {
+		removeSubjectPlatform(root)
 	}
 	p.did("attestation as referrer")
 	desc, err := c.finish(ctx, p)

@@ -21,6 +21,9 @@ type imageConfig struct {
 	RootFS struct {
 		DiffIDs []digest.Digest `json:"diff_ids"`
 	} `json:"rootfs"`
+	History []struct {
+		EmptyLayer bool `json:"empty_layer"`
+	} `json:"history"`
 	Config struct {
 		Healthcheck json.RawMessage `json:"Healthcheck"`
 	} `json:"config"`
@@ -76,10 +79,10 @@ func (c *conversion) countConfig(d *document) error {
 
 // wantsConfig reports whether a rule or an option needs the config of d.
 func (c *conversion) wantsConfig(d *document) bool {
-	if !d.isImageConfig() || d.isArtifact() {
+	if !d.isImageConfig() || d.isArtifact() || c.shallow {
 		return false
 	}
-	return c.opts.Verify || c.target == OCI && d.typ.Format == Docker ||
+	return c.opts.Verify || c.profile.holds(ruleHistory) || c.target == OCI && d.typ.Format == Docker ||
 		c.opts.Annotations == AnnotationsLabels && c.target == Docker && d.tree.Root.Get("annotations") != nil
 }
 
@@ -181,7 +184,7 @@ func (c *conversion) labelled(ctx context.Context, d *document, annotations []*j
 
 // healthcheck notes what a runtime that follows OCI alone does not do.
 func (c *conversion) healthcheck(ctx context.Context, d *document) error {
-	if !d.isImageConfig() {
+	if !d.isImageConfig() || c.shallow {
 		return nil
 	}
 	cfg, err := c.readConfig(ctx, d)

@@ -15,19 +15,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Check says what p does not accept in the image at root. It reads documents,
-// and configs where a rule needs them, and changes nothing. The error is for
-// what cannot be read at all, or must not be; what merely does not conform is
-// in the report.
-func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p Profile) (*Report, error) {
-	c := newConversion(src, p, Options{})
-	c.checking = true
-	if err := c.plan(ctx, root); err != nil {
-		return nil, withOp("check", err)
-	}
-	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(c.findings), Notes: orEmpty(c.notes)}, nil
-}
-
 // Convert makes the image at root acceptable to p, in s: it reads the
 // documents, decides, and only then recompresses layers and writes documents,
 // children before parents. What needs no change is not written, and root comes
@@ -78,6 +65,8 @@ type conversion struct {
 	profile  Profile
 	opts     Options
 	checking bool
+	// shallow says that there is one document, and nothing of what it names.
+	shallow bool
 
 	graph   *graph
 	target  Format
@@ -195,7 +184,10 @@ func (c *conversion) validate() error {
 	if o.Single && o.Index {
 		return fmt.Errorf("%w: a single manifest and an index are asked for at once", ErrNotFixable)
 	}
-	if o.Index && c.profile.NoIndex {
+	if o.Single && c.profile.Index == IndexRequired {
+		return fmt.Errorf("%w: %s accepts nothing but an index", ErrNotFixable, c.profile.Name)
+	}
+	if o.Index && c.profile.Index == IndexForbidden {
 		return fmt.Errorf("%w: %s accepts no index", ErrNotFixable, c.profile.Name)
 	}
 	if a := o.Attestations; a != "" && !slices.Contains(c.profile.attestations(), a) {
@@ -221,7 +213,7 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	if len(c.opts.Platforms) > 0 {
 		only = platforms.Any(c.opts.Platforms...)
 	}
-	g, err := load(ctx, c.src, root, c.opts.Concurrency, only)
+	g, err := load(ctx, c.src, root, loadOptions{concurrency: c.opts.Concurrency, only: only, shallow: c.shallow})
 	if err != nil {
 		return err
 	}
@@ -242,12 +234,33 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	if err := c.selectRoot(ctx, g.root); err != nil {
 		return err
 	}
+	if err := c.requireIndex(); err != nil {
+		return err
+	}
+	if err := c.holdRootManifest(ctx, g.root); err != nil {
+		return err
+	}
 	if c.opts.Index {
 		if _, _, err := c.wrapPlatform(ctx); err != nil {
 			return err
 		}
 	}
 	return c.planManifest(ctx, g.root)
+}
+
+// requireIndex has a single manifest wrapped where the target takes nothing
+// but an index.
+func (c *conversion) requireIndex() error {
+	d := c.graph.root
+	switch {
+	case c.profile.Index != IndexRequired:
+	case d.isArtifact():
+		return c.unmet(ruleIndexRequired, d.path, d.desc, "%s", d.artifactName())
+	default:
+		c.broken(ruleIndexRequired, d.path, d.desc, "a single manifest, where an index is needed")
+		c.opts.Index = !c.checking
+	}
+	return nil
 }
 
 // build writes what was planned: images, then what points at images, then

@@ -34,7 +34,7 @@ func Copy(ctx context.Context, dst content.Ingester, src content.Provider, root 
 	}
 	c := &copier{dst: dst, src: src, opts: o, seen: map[blobKey]int64{}, heights: map[*document]int{}}
 	for _, desc := range append([]ocispec.Descriptor{root}, o.Referrers...) {
-		g, err := load(ctx, src, desc, o.Concurrency, nil)
+		g, err := load(ctx, src, desc, loadOptions{concurrency: o.Concurrency})
 		if err != nil {
 			return withOp("copy", err)
 		}

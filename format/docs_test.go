@@ -11,20 +11,34 @@ import (
 	"github.com/manifest-format/manifest-format/format"
 )
 
-// TestRulesAreDocumented compares the table of rules in docs/conversion.md
-// with the rules; -update writes it.
-func TestRulesAreDocumented(t *testing.T) {
-	const path = "../docs/conversion.md"
+// compareSection compares what stands between two comments of a page with
+// want; -update writes it.
+func compareSection(t *testing.T, path, name, want string) {
+	t.Helper()
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const begin, end = "<!-- rules: begin -->\n", "<!-- rules: end -->\n"
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->\n"
 	before, rest, found := strings.Cut(string(page), begin)
 	have, after, found2 := strings.Cut(rest, end)
 	if !found || !found2 {
-		t.Fatalf("%s has no table of rules", path)
+		t.Fatalf("%s has no section %s", path, name)
 	}
+	if have == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("the section %s of %s is not what the engine has: run go test ./format -run %s -update", name, path, t.Name())
+	}
+	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRulesAreDocumented compares the table of rules in docs/conversion.md
+// with the rules.
+func TestRulesAreDocumented(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| rule | what holds | Convert mends it | source |\n| --- | --- | --- | --- |\n")
 	for _, r := range format.Rules() {
@@ -34,39 +48,120 @@ func TestRulesAreDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&want, "| `%s` | %s | %s | %s |\n", r.ID, r.Sentence, mends, r.Source)
 	}
-	if have == want.String() {
-		return
+	compareSection(t, "../docs/conversion.md", "rules", want.String())
+}
+
+// TestProfilesAreInTheReadme compares the README's table with the profiles
+// that restrict the format or the shape of an image, and lists the others.
+func TestProfilesAreInTheReadme(t *testing.T) {
+	var want strings.Builder
+	want.WriteString("| profile | target | formats | index | attestations |\n| --- | --- | --- | --- | --- |\n")
+	var rest []string
+	for _, p := range format.Profiles() {
+		if p.Kind != format.KindSpecification && len(p.Formats) != 1 && p.Index != format.IndexForbidden && len(p.Details) == 0 {
+			rest = append(rest, "`"+p.Name+"`")
+			continue
+		}
+		fmt.Fprintf(&want, "| %s | %s | %s | %s | %s |\n", names(p), p.Title, orAny(p.Formats), use(p.Index), orAny(p.Attestations))
 	}
-	if !*update {
-		t.Fatalf("the rules in %s are not those of the engine: run go test ./format -run TestRulesAreDocumented -update", path)
+	fmt.Fprintf(&want, "\nBoth formats, with or without an index, go to %s.\n", strings.Join(rest, ", "))
+	compareSection(t, "../README.md", "profiles", want.String())
+}
+
+// TestProfilesAreDocumented compares docs/profiles.md with the profiles.
+func TestProfilesAreDocumented(t *testing.T) {
+	var want strings.Builder
+	for _, kind := range []struct {
+		format.TargetKind
+		title string
+	}{
+		{format.KindSpecification, "Specifications"},
+		{format.KindRegistry, "Registries"},
+		{format.KindService, "Services"},
+		{format.KindRuntime, "Runtimes and clients"},
+	} {
+		fmt.Fprintf(&want, "## %s\n\n| profile | target | formats | compressions | index | attestations | platforms | details and limits | surest evidence |\n", kind.title)
+		want.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+		for _, p := range format.Profiles() {
+			if p.Kind != kind.TargetKind {
+				continue
+			}
+			attestations := orAny(p.Attestations)
+			if len(p.AttestationForms) > 0 {
+				attestations += "; form " + words(p.AttestationForms)
+			}
+			fmt.Fprintf(&want, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", names(p), p.Title, orAny(p.Formats), orAny(p.Compressions),
+				use(p.Index), attestations, strings.ReplaceAll(strings.Join(p.Platforms, ", "), "|", " or "), details(p), surest(p))
+		}
+		want.WriteString("\n")
 	}
-	if err := os.WriteFile(path, []byte(before+begin+want.String()+end+after), 0o600); err != nil {
-		t.Fatal(err)
+	compareSection(t, "../docs/profiles.md", "profiles", strings.TrimSuffix(want.String(), "\n"))
+}
+
+func names(p format.Profile) string {
+	text := "`" + p.Name + "`"
+	for _, alias := range p.Aliases {
+		text += " `" + alias + "`"
+	}
+	return text
+}
+
+func orAny[T ~string](list []T) string {
+	if len(list) == 0 {
+		return "any"
+	}
+	return words(list)
+}
+
+func use(i format.IndexUse) string {
+	switch i {
+	case format.IndexForbidden:
+		return "no"
+	case format.IndexRequired:
+		return "only"
+	default:
+		return "yes"
 	}
 }
 
-// TestProfilesAreInTheReadme compares the README's table with the profiles.
-func TestProfilesAreInTheReadme(t *testing.T) {
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
+func details(p format.Profile) string {
+	all := []string{}
+	for _, d := range p.Details {
+		all = append(all, "`"+d+"`")
 	}
-	_, rest, _ := strings.Cut(string(page), "| profile | formats | layer compressions | index | attestations |\n| --- | --- | --- | --- | --- |\n")
-	have, _, _ := strings.Cut(rest, "\n\n")
-	var want []string
-	for _, p := range format.Profiles() {
-		compressions, index := "all", "yes"
-		if len(p.Compressions) > 0 {
-			compressions = words(p.Compressions)
+	for _, l := range []struct {
+		what string
+		most int64
+	}{
+		{"layers", int64(p.Limits.Layers)},
+		{"bytes a layer", p.Limits.LayerBytes},
+		{"bytes an image", p.Limits.ImageBytes},
+		{"bytes a document", p.Limits.DocumentBytes},
+	} {
+		if l.most > 0 {
+			all = append(all, fmt.Sprintf("%d %s", l.most, l.what))
 		}
-		if p.NoIndex {
-			index = "no"
+	}
+	return strings.Join(all, ", ")
+}
+
+// surest is the best evidence for what the profile says of formats, or else of
+// anything.
+func surest(p format.Profile) string {
+	best := p.Evidence("media-type")
+	for _, f := range p.Facts {
+		if other := p.Evidence(f.About); best == nil || other != nil && other.Confidence.Severity() == format.SeverityError && best.Confidence.Severity() != format.SeverityError {
+			best = other
 		}
-		want = append(want, fmt.Sprintf("| `%s` | %s | %s | %s | %s |", p.Name, words(p.Formats), compressions, index, words(p.Attestations)))
 	}
-	if got := strings.Join(want, "\n"); got != have {
-		t.Errorf("README.md has\n%s\nthe profiles are\n%s", have, got)
+	if best == nil {
+		return ""
 	}
+	text := fmt.Sprintf("%s %s", best.Confidence, best.Date)
+	if strings.HasPrefix(best.Source, "https://") && !strings.ContainsAny(best.Source, " ,") {
+		return fmt.Sprintf("[%s](%s)", text, best.Source)
+	}
+	return text + ", " + best.Source
 }
 
 func words[T ~string](list []T) string {

@@ -98,6 +98,8 @@ func (e *entry) classify() {
 	switch {
 	case e.isAttestation():
 		e.class = classAttestation
+	case e.unread && e.typ.Kind == KindIndex:
+		e.class = classOther
 	case e.unread:
 		e.class = classImage
 	case e.child == nil:

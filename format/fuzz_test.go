@@ -36,7 +36,7 @@ func FuzzDocument(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, mediaType string) {
 		root := formattest.NewStore().Put(mediaType, body)
-		for _, p := range format.Profiles() {
+		for _, p := range specifications() {
 			x := conversion{root: root, profile: p, source: func() *formattest.Store {
 				s := formattest.NewStore()
 				for _, dgst := range shared.Digests() {
@@ -124,7 +124,7 @@ func checkWayBack(t *testing.T, x conversion, s *formattest.Store, result *forma
 			return
 		}
 	}
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		if report, err := format.Check(context.Background(), s, x.root, p); err != nil || !report.OK() {
 			continue
 		}

@@ -27,18 +27,28 @@ type graph struct {
 // registry's latency, few enough for its rate limits.
 const defaultReads = 8
 
+// loadOptions change what load reads.
+type loadOptions struct {
+	// concurrency is [defaultReads] if 0 or less.
+	concurrency int
+	// only, if not nil, matches the platforms whose images are read. Images
+	// whose index names another one are not, nor is what speaks of them: an
+	// engine has the index of all platforms and the content of one.
+	only platforms.Matcher
+	// shallow reads the root alone.
+	shallow bool
+}
+
 // load reads all documents below root, level by level, several at once. Each
-// is read once however often it is named. If only is not nil, images whose
-// index names a platform that it does not match are not read, nor what speaks
-// of them: an engine has the index of all platforms and the content of one.
-func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, concurrency int, only platforms.Matcher) (*graph, error) {
-	if concurrency <= 0 {
-		concurrency = defaultReads
+// is read once however often it is named.
+func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, o loadOptions) (*graph, error) {
+	if o.concurrency <= 0 {
+		o.concurrency = defaultReads
 	}
 	if !isDocument(root.MediaType) {
 		return nil, &Error{Op: "read", Desc: root, Err: fmt.Errorf("%w: %q is neither an index nor a manifest", ErrNotFixable, clip(root.MediaType))}
 	}
-	l := &loader{src: src, concurrency: concurrency, only: only, seen: map[docKey]*document{}}
+	l := &loader{src: src, loadOptions: o, seen: map[docKey]*document{}}
 	first := &document{desc: root}
 	g := &graph{root: first}
 	for level := []*document{first}; len(level) > 0; l.depth++ {
@@ -105,9 +115,8 @@ type docKey struct {
 }
 
 type loader struct {
+	loadOptions
 	src         content.Provider
-	concurrency int
-	only        platforms.Matcher
 	depth       int
 	descriptors int
 	total       int64
@@ -200,6 +209,9 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 
 // pass marks the entries of an index that are not to be read.
 func (l *loader) pass(d *document) {
+	for _, m := range d.manifests {
+		m.unread = l.shallow
+	}
 	if l.only == nil {
 		return
 	}
@@ -227,7 +239,7 @@ func (l *loader) pass(d *document) {
 // Configs and layers are named, not read.
 func Walk(ctx context.Context, src content.Provider, root ocispec.Descriptor) iter.Seq2[Node, error] {
 	return func(yield func(Node, error) bool) {
-		g, err := load(ctx, src, root, 0, nil)
+		g, err := load(ctx, src, root, loadOptions{})
 		if err != nil {
 			err = withOp("walk", err)
 			node := Node{Desc: root}

@@ -61,7 +61,7 @@ func TestMissingAttestationIsALoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	platform := []ocispec.Platform{{OS: "linux", Architecture: "amd64"}}
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		result, err := format.Convert(t.Context(), s, root, p, format.Options{Platforms: platform})
 		if err != nil {
 			t.Errorf("%s: %v", p.Name, err)
@@ -100,7 +100,7 @@ func TestArtifactPayloads(t *testing.T) {
 }
 
 func TestVerifyReadsStatements(t *testing.T) {
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		s := formattest.NewStore()
 		image := ociImages.Manifest("linux/amd64", ociImages.Layer(format.Gzip, "a=1"))
 		attestation := ociImages.Attestation(false, image, "https://spdx.dev/Document")

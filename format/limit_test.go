@@ -28,7 +28,7 @@ func refused(t *testing.T, s *formattest.Store, root ocispec.Descriptor, sentine
 			t.Errorf("%s: got %v, want %q at %q", what, err, sentinel, path)
 		}
 	}
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		_, err := format.Convert(t.Context(), s, root, p, format.Options{})
 		check("convert to "+p.Name, err)
 		_, err = format.Check(t.Context(), s, root, p)
@@ -51,7 +51,7 @@ func refused(t *testing.T, s *formattest.Store, root ocispec.Descriptor, sentine
 
 func accepted(t *testing.T, s *formattest.Store, root ocispec.Descriptor) {
 	t.Helper()
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		if _, err := format.Convert(t.Context(), s, root, p, format.Options{}); err != nil {
 			t.Errorf("convert to %s: %v", p.Name, err)
 		}
@@ -153,7 +153,7 @@ func TestSharedParts(t *testing.T) {
 	}
 	s := formattest.NewStore()
 	root := image.Put(s)
-	for _, p := range format.Profiles() {
+	for _, p := range specifications() {
 		_, err := format.Convert(t.Context(), s, root, p, format.Options{})
 		if !errors.Is(err, format.ErrTooLarge) {
 			t.Errorf("to %s: got %v, want an error that it is too large", p.Name, err)

@@ -21,6 +21,9 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 	if err := c.selectPlatforms(ctx); err != nil {
 		return err
 	}
+	if err := c.holdRootIndex(); err != nil {
+		return err
+	}
 	if err := c.selectSingle(); err != nil {
 		return err
 	}
@@ -76,6 +79,15 @@ func (c *conversion) planEntry(ctx context.Context, e *entry) error {
 		c.lose(ruleArtifact, e.path, e.what(), e.Digest.String(), "Docker's formats hold images only")
 		e.out = true
 	}
+	if c.profile.holds(ruleImageConfig) && e.class == classOther && e.child != nil && !e.child.isImageConfig() && !e.out {
+		c.broken(ruleImageConfig, e.path, e.Descriptor, "%s", e.what())
+		c.lose(ruleImageConfig, e.path, e.what(), e.Digest.String(), "the target takes no config but an image's")
+		e.out = true
+	}
+	if e.child == nil && e.typ.Kind == KindIndex && (c.target == Docker || c.profile.holds(ruleNestedIndex)) {
+		c.broken(ruleNestedIndex, e.path, e.Descriptor, "an index in an index")
+		e.out = true
+	}
 	if e.out || e.child == nil || e.class == classAttestation {
 		return nil
 	}
@@ -107,11 +119,29 @@ func (c *conversion) planIndex(ctx context.Context, x *indexPlan, depth int) err
 		}
 		return nil
 	}
+	if err := c.holdIndex(x); err != nil {
+		return err
+	}
+	if c.profile.holds(ruleNestedIndex) {
+		if depth == 0 {
+			c.flatten(x)
+		}
+		return nil
+	}
 	if x.doc.tree.Root.Get("manifests").Filter(func(i int, _ *jsontree.Item) bool { return !x.entries[i].gone() }) {
 		x.did("entries removed")
 		x.entries = remaining(x.entries)
 	}
 	return nil
+}
+
+// holdIndex holds an OCI index to what the target wants beside the format.
+func (c *conversion) holdIndex(x *indexPlan) error {
+	c.mendSubject(&x.plan, x.path)
+	if err := c.holdTypes(x.doc); err != nil {
+		return err
+	}
+	return c.holdSize(x.doc)
 }
 
 // gone reports whether nothing of an entry is left.
@@ -183,6 +213,23 @@ func (c *conversion) addPlatform(x *indexPlan, e *entry) {
 	x.did("platforms added")
 }
 
+// loseNested records what goes with an OCI index that is flattened.
+func (c *conversion) loseNested(e *entry) {
+	const why = "the target takes no index in an index"
+	root := e.child.tree.Root
+	if v := root.Get("annotations"); v != nil {
+		c.loseAnnotations(v.Items(), e.path, why)
+	}
+	for _, field := range []string{"artifactType", "subject"} {
+		if v := root.Get(field); v != nil {
+			c.lose(ruleNestedIndex, e.path+"/"+field, field, string(v.Raw()), why)
+		}
+	}
+	if v := e.node.Get("annotations"); v != nil {
+		c.loseAnnotations(v.Items(), e.path, why)
+	}
+}
+
 // flatten puts the images of nested indexes in the place of those, in order,
 // each once.
 func (c *conversion) flatten(x *indexPlan) {
@@ -207,6 +254,9 @@ func (c *conversion) flatten(x *indexPlan) {
 			switch {
 			case e.nested != nil:
 				c.broken(ruleNestedIndex, e.path, e.Descriptor, "an index in an index")
+				if c.target == OCI {
+					c.loseNested(e)
+				}
 				add(e.nested)
 			case e.out || nested && seen[is]:
 			default:

@@ -46,6 +46,9 @@ func (c *conversion) planManifest(ctx context.Context, d *document) error {
 			return err
 		}
 	}
+	if err := c.holdManifest(ctx, p); err != nil {
+		return err
+	}
 	if err := c.planConfig(p); err != nil {
 		return err
 	}
@@ -69,18 +72,26 @@ func (c *conversion) planType(p *plan) error {
 	}
 	p.typ = to
 	root := d.tree.Root
+	rule := ruleMediaType
+	if d.typ.Format != c.graph.root.typ.Format {
+		rule = ruleMixed
+	}
 	switch {
 	case d.typed && to != d.typ:
-		c.broken(ruleMediaType, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
+		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
 		root.Get("mediaType").SetText(to.String())
 		p.did("media types")
 	case !d.typed && c.target == Docker:
 		c.broken(ruleMediaType, d.path, d.desc, "%s without a mediaType of its own", d.typ.Kind)
 		d.tree.Insert(root, "schemaVersion", jsontree.Member{Name: "mediaType", Value: to.String()})
 		p.did("media types")
+	case !d.typed && c.profile.holds(ruleTopMediaType):
+		c.broken(ruleTopMediaType, d.path, d.desc, "%s without a mediaType of its own", d.typ.Kind)
+		d.tree.Insert(root, "schemaVersion", jsontree.Member{Name: "mediaType", Value: to.String()})
+		p.did("media types")
 	case to != d.typ:
 		// The document does not name its type: its descriptor does.
-		c.broken(ruleMediaType, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
+		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
 	}
 	return nil
 }
@@ -93,11 +104,20 @@ func (c *conversion) planConfig(p *plan) error {
 		return nil
 	}
 	path := p.doc.path + "/" + cfg.field
-	c.broken(ruleMediaType, path, cfg.Descriptor, "%s config", cfg.typ.Format)
+	c.broken(p.familyRule(cfg), path, cfg.Descriptor, "%s config", cfg.typ.Format)
 	cfg.typ.Format = c.target
 	cfg.node.Get("mediaType").SetText(cfg.typ.String())
 	p.did("media types")
 	return nil
+}
+
+// familyRule is the rule that a part of a document breaks by being in the
+// wrong format: one of another than the document's is worse.
+func (p *plan) familyRule(part *descriptor) Rule {
+	if part.typ.Format != p.doc.typ.Format {
+		return ruleMixed
+	}
+	return ruleMediaType
 }
 
 // planLayer gives a layer the target's media type and, where that has no such
@@ -122,7 +142,11 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 		if l.typ.Foreign {
 			return c.refuse(ruleCompression, path, l.Descriptor, fmt.Errorf("%w: its compression is %s, the target takes %s, and a foreign layer's bytes are not in the image", ErrNotFixable, l.typ.Compression, want))
 		}
-		c.broken(ruleCompression, path, l.Descriptor, "%s", l.typ.describe())
+		rule := ruleCompression
+		if c.profile.lists(l.typ.Compression) && !l.typ.Standard() {
+			rule = ruleLayerType // a Docker layer in the field, but not in V2.2
+		}
+		c.broken(rule, path, l.Descriptor, "%s", l.typ.describe())
 		if err := c.orderRecompression(ctx, p, l, i, to); err != nil {
 			return err
 		}
@@ -131,7 +155,7 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 	}
 	if to != l.typ {
 		if to.Compression == l.typ.Compression {
-			c.broken(ruleMediaType, path, l.Descriptor, "%s layer", l.typ.Format)
+			c.broken(p.familyRule(l), path, l.Descriptor, "%s layer", l.typ.Format)
 		}
 		l.node.Get("mediaType").SetText(to.String())
 		l.typ = to
@@ -295,10 +319,8 @@ func (c *conversion) buildManifest(ctx context.Context, d *document) (ocispec.De
 	if p.built {
 		return p.result, nil
 	}
-	for _, b := range p.blobs {
-		if err := writeBlob(ctx, c.store, b.desc, b.body); err != nil {
-			return ocispec.Descriptor{}, at("convert", b.path, b.desc, err)
-		}
+	if err := c.writeBlobs(ctx, p); err != nil {
+		return ocispec.Descriptor{}, err
 	}
 	if n := p.config; n != nil {
 		to := n.desc
@@ -314,6 +336,16 @@ func (c *conversion) buildManifest(ctx context.Context, d *document) (ocispec.De
 		p.edited = true
 	}
 	return c.finish(ctx, p)
+}
+
+// writeBlobs writes what a document names and no store has yet.
+func (c *conversion) writeBlobs(ctx context.Context, p *plan) error {
+	for _, b := range p.blobs {
+		if err := writeBlob(ctx, c.store, b.desc, b.body); err != nil {
+			return at("convert", b.path, b.desc, err)
+		}
+	}
+	return nil
 }
 
 // finish writes an edited document, and says what it is now.

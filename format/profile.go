@@ -2,7 +2,13 @@
 
 package format
 
-import "slices"
+import (
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
 
 // Attestations is what becomes of the attestation manifests that BuildKit
 // puts into an index (SBOM, provenance).
@@ -19,59 +25,129 @@ const (
 	AttestationsDrop Attestations = "drop"
 )
 
-// Profile is what a target accepts. It is data: nothing in it is code.
+// AttestationForm is how an attestation manifest in an index is written.
+type AttestationForm string
+
+const (
+	// FormImage has an image's config, as BuildKit wrote it before 0.32.
+	FormImage AttestationForm = "image"
+	// FormArtifact is an OCI artifact: an artifactType, a subject and the
+	// empty config, BuildKit's default since 0.32.
+	FormArtifact AttestationForm = "artifact"
+)
+
+// IndexUse says whether the root of an image may, or must, be an index.
+type IndexUse string
+
+const (
+	// IndexAllowed takes an index and a single manifest. So does the empty value.
+	IndexAllowed IndexUse = "allowed"
+	// IndexForbidden takes a single manifest only.
+	IndexForbidden IndexUse = "forbidden"
+	// IndexRequired takes an index only.
+	IndexRequired IndexUse = "required"
+)
+
+// TargetKind is what sort of thing a profile is of.
+type TargetKind string
+
+const (
+	// KindSpecification is a format as its specification has it.
+	KindSpecification TargetKind = "specification"
+	// KindRegistry stores images.
+	KindRegistry TargetKind = "registry"
+	// KindService runs images that it pulls from a registry.
+	KindService TargetKind = "service"
+	// KindRuntime is a program that pulls images.
+	KindRuntime TargetKind = "runtime"
+)
+
+// Limits are the most that a target takes. Zero is no limit that is known.
+type Limits struct {
+	// Layers is how many layers an image may have.
+	Layers int `json:"layers,omitempty"`
+	// LayerBytes is how large one layer may be, compressed.
+	LayerBytes int64 `json:"layerBytes,omitempty"`
+	// ImageBytes is how large the layers of one image may be in all.
+	ImageBytes int64 `json:"imageBytes,omitempty"`
+	// DocumentBytes is how large a manifest or an index may be.
+	DocumentBytes int64 `json:"documentBytes,omitempty"`
+}
+
+// Profile is what a target accepts. It is data: nothing in it is code, and it
+// is the same after a way through JSON. An empty field restricts nothing.
 type Profile struct {
 	// Name is what a person calls it: "docker", "aws-lambda".
 	Name string `json:"name"`
+	// Aliases are shorter names: "lambda".
+	Aliases []string `json:"aliases,omitempty"`
+	// Title is the target's full name: "AWS Lambda".
+	Title string     `json:"title,omitempty"`
+	Kind  TargetKind `json:"kind,omitempty"`
+	// Hosts are the registry hosts by which a reference is known to be this
+	// target's. A star stands for any characters but a dot.
+	Hosts []string `json:"hosts,omitempty"`
 	// Formats are the formats accepted. An image in none of them is converted
 	// to the first.
-	Formats []Format `json:"formats"`
+	Formats []Format `json:"formats,omitempty"`
 	// Compressions are the layer compressions accepted; empty means all that
 	// the format defines. A layer in none of them is recompressed to the first.
 	Compressions []Compression `json:"compressions,omitempty"`
-	// NoIndex says that the root must be a single manifest.
-	NoIndex bool `json:"noIndex,omitempty"`
+	// Index says whether the root may be an index. Empty is [IndexAllowed].
+	Index IndexUse `json:"index,omitempty"`
 	// Attestations says which treatments leave an acceptable image, the first
 	// being the default. Empty means keep, referrers, drop.
 	Attestations []Attestations `json:"attestations,omitempty"`
+	// AttestationForms are the forms in which attestations may be in an index.
+	AttestationForms []AttestationForm `json:"attestationForms,omitempty"`
+	// Platforms are what the target runs: of each element, which may have
+	// alternatives with "|" between them, the image has to have one.
+	Platforms []string `json:"platforms,omitempty"`
+	Limits    Limits   `json:"limits,omitzero"`
+	// Details are the ids of rules that only some targets hold images to.
+	Details []string `json:"details,omitempty"`
+	// Facts are the evidence for the above.
+	Facts []Fact `json:"facts,omitempty"`
 }
-
-// The built-in profiles are functions so that no caller can change another's.
 
 // ProfileOCI accepts what the OCI image specification v1.1 defines.
-func ProfileOCI() Profile {
-	return Profile{
-		Name:         "oci",
-		Formats:      []Format{OCI},
-		Attestations: []Attestations{AttestationsKeep, AttestationsReferrers, AttestationsDrop},
-	}
-}
+func ProfileOCI() Profile { return mustLookup("oci") }
 
 // ProfileDocker accepts what Docker Image Manifest V2 Schema 2 defines, and
 // nothing else.
-func ProfileDocker() Profile {
-	return Profile{
-		Name:         "docker",
-		Formats:      []Format{Docker},
-		Compressions: []Compression{Gzip},
-		Attestations: []Attestations{AttestationsReferrers, AttestationsDrop},
-	}
-}
+func ProfileDocker() Profile { return mustLookup("docker") }
 
-// LookupProfile returns the built-in profile of that name.
-func LookupProfile(name string) (Profile, bool) {
-	for _, p := range Profiles() {
-		if p.Name == name {
-			return p, true
+// MediaTypes are the media types of documents, configs and layers that p
+// accepts, in the order in which a person looks for them.
+func (p Profile) MediaTypes() []string {
+	var types []string
+	for _, kind := range []Kind{KindManifest, KindIndex, KindConfig, KindLayer} {
+		for _, t := range mediaTypes {
+			if t.parsed.Kind == kind && t.strict && p.takes(t.parsed) {
+				types = append(types, t.name)
+			}
 		}
 	}
-	return Profile{}, false
+	return types
 }
 
-// Profiles returns the built-in profiles, by name.
-func Profiles() []Profile {
-	return []Profile{ProfileDocker(), ProfileOCI()}
+// takes reports whether a part of an image may have this media type.
+func (p Profile) takes(m MediaType) bool {
+	if len(p.Formats) > 0 && !slices.Contains(p.Formats, m.Format) {
+		return false
+	}
+	switch m.Kind {
+	case KindIndex:
+		return p.Index != IndexForbidden
+	case KindLayer:
+		return p.accepts(m.Format, m.Compression) && (!m.Foreign || !p.holds(ruleLayerURLs))
+	default:
+		return true
+	}
 }
+
+// holds reports whether the target holds images to a rule that only some do.
+func (p Profile) holds(r Rule) bool { return slices.Contains(p.Details, r.ID) }
 
 // target is the format that the profile has images in, given one that is in f.
 func (p Profile) target(f Format) Format {
@@ -89,12 +165,19 @@ func (p Profile) attestations() []Attestations {
 	return p.Attestations
 }
 
+// takesForm reports whether attestations in an index may be written so.
+func (p Profile) takesForm(f AttestationForm) bool {
+	return len(p.AttestationForms) == 0 || slices.Contains(p.AttestationForms, f)
+}
+
+// lists reports whether the profile takes compression c in some format.
+func (p Profile) lists(c Compression) bool {
+	return len(p.Compressions) == 0 || slices.Contains(p.Compressions, c)
+}
+
 // accepts reports whether layers of format f may have compression c.
 func (p Profile) accepts(f Format, c Compression) bool {
-	if len(p.Compressions) > 0 && !slices.Contains(p.Compressions, c) {
-		return false
-	}
-	return MediaType{Format: f, Kind: KindLayer, Compression: c}.Standard()
+	return p.lists(c) && MediaType{Format: f, Kind: KindLayer, Compression: c}.Standard()
 }
 
 // compression is what a layer of compression c has in format f.
@@ -108,4 +191,14 @@ func (p Profile) compression(f Format, c Compression) Compression {
 		}
 	}
 	return Gzip
+}
+
+// runs reports whether one of the alternatives of a required platform is p.
+func runs(alternatives string, p ocispec.Platform) bool {
+	for name := range strings.SplitSeq(alternatives, "|") {
+		if want, err := platforms.Parse(name); err == nil && platforms.NewMatcher(want).Match(p) {
+			return true
+		}
+	}
+	return false
 }

@@ -23,14 +23,15 @@ type Rule struct {
 }
 
 const (
-	sourceDocker = "Docker Image Manifest V2, Schema 2"
-	sourceOCI    = "OCI image-spec v1.1"
+	sourceDocker  = "Docker Image Manifest V2, Schema 2"
+	sourceOCI     = "OCI image-spec v1.1"
+	sourceProfile = "the target's profile"
 )
 
 // The rules.
 var (
 	ruleMediaType     = Rule{"media-type", "documents and configs have media types of the target's format", true, sourceOCI + " media-types.md; " + sourceDocker}
-	ruleLayerType     = Rule{"layer-type", "every layer is one that the target's format defines", false, sourceOCI + " layer.md; " + sourceDocker}
+	ruleLayerType     = Rule{"layer-type", "every layer is one that the target's format defines", true, sourceOCI + " layer.md; " + sourceDocker}
 	ruleCompression   = Rule{"layer-compression", "layers are compressed in a way that the target takes", true, sourceOCI + " layer.md; " + sourceDocker}
 	ruleAnnotations   = Rule{"annotations", "a Docker document has no annotations", true, sourceDocker + ", image manifest field descriptions"}
 	ruleFields        = Rule{"oci-field", "a Docker document has no field that only OCI defines", true, sourceDocker + ", image manifest field descriptions"}
@@ -38,31 +39,85 @@ var (
 	rulePlatform      = Rule{"platform", "every entry of a Docker manifest list has a platform", true, sourceDocker + ", manifest list field descriptions"}
 	ruleArtifact      = Rule{"artifact", "a Docker manifest is that of an image", true, sourceDocker}
 	ruleAttestations  = Rule{"attestations", "attestations are where the target takes them", true, "BuildKit attestation storage; " + sourceOCI + " manifest.md, subject"}
-	ruleSingle        = Rule{"single-manifest", "the root is a single manifest", true, "the target's profile"}
+	ruleSingle        = Rule{"single-manifest", "the root is a single manifest", true, sourceProfile}
 	ruleHealthcheck   = Rule{"healthcheck", "a config has only what OCI defines, or a note says so", true, sourceOCI + " config.md"}
 	ruleSamePlatform  = Rule{"same-platform", "one platform is one image", true, sourceDocker + ", manifest list"}
 	ruleStaleMetadata = Rule{"layer-metadata", "what is said of a layer's bytes is said of the bytes it has", true, "estargz and zstd:chunked annotations"}
 )
 
+// The rules that targets have beside the formats.
+var (
+	ruleMixed           = Rule{"mixed-formats", "all parts of an image are of one format", true, sourceOCI + " manifest.md; " + sourceDocker}
+	ruleAttestationForm = Rule{"attestation-form", "attestations in the index have the form that the target takes", true, sourceProfile}
+	ruleIndexRequired   = Rule{"index-required", "the root is an index", true, sourceProfile}
+	rulePlatformNeeded  = Rule{"target-platform", "there is an image for a platform that the target runs", false, sourceProfile}
+	ruleLayerCount      = Rule{"layer-count", "an image has no more layers than the target takes", false, sourceProfile}
+	ruleLayerSize       = Rule{"layer-size", "no layer is larger than the target takes", false, sourceProfile}
+	ruleImageSize       = Rule{"image-size", "the layers of an image are in all no larger than the target takes", false, sourceProfile}
+	ruleDocumentSize    = Rule{"document-size", "no manifest or index is larger than the target takes", false, sourceProfile}
+)
+
+// The rules that only some targets hold images to: the details that
+// registries fail on. A profile lists them.
+var (
+	ruleTopMediaType      = Rule{"top-level-media-type", "every document has a mediaType of its own", true, sourceProfile}
+	ruleConfigAnnotations = Rule{"config-annotations", "the descriptor of a config has no annotations", true, sourceProfile}
+	ruleTypeParameter     = Rule{"type-parameter", "no media type has a parameter, after a semicolon", false, sourceProfile}
+	ruleSubjectPlatform   = Rule{"subject-platform", "a subject has no platform", true, sourceProfile}
+	ruleSubjectPresent    = Rule{"subject-present", "what a subject names is there before what refers to it", false, sourceProfile}
+	ruleHistory           = Rule{"history", "a config's history has as many layers as the manifest", false, sourceProfile}
+	ruleImageConfig       = Rule{"image-config", "every config is that of an image", true, sourceProfile}
+	ruleArtifactType      = Rule{"artifact-type", "an artifact is of a type that the target knows", false, sourceProfile}
+	ruleLayerURLs         = Rule{"layer-urls", "no layer has urls", false, sourceProfile}
+)
+
+// details are the rules that a profile has to list.
+func details() []Rule {
+	return []Rule{
+		ruleTopMediaType, ruleConfigAnnotations, ruleTypeParameter, ruleSubjectPlatform, ruleSubjectPresent, ruleHistory,
+		ruleImageConfig, ruleArtifactType, ruleLayerURLs,
+	}
+}
+
+// detailIDs are what a profile's details may be. Docker's lists are flat
+// anywhere; OCI's have to be for some targets only.
+func detailIDs() []string {
+	ids := []string{ruleNestedIndex.ID}
+	for _, r := range details() {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
 // Rules returns every rule, in a stable order.
 func Rules() []Rule {
-	return []Rule{
-		ruleMediaType, ruleLayerType, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
-		ruleArtifact, ruleAttestations, ruleSingle, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
-	}
+	return append([]Rule{
+		ruleMediaType, ruleMixed, ruleLayerType, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
+		ruleArtifact, ruleAttestations, ruleAttestationForm, ruleSingle, ruleIndexRequired, rulePlatformNeeded,
+		ruleLayerCount, ruleLayerSize, ruleImageSize, ruleDocumentSize, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
+	}, details()...)
 }
 
 // Finding is one way in which an image is not what a profile accepts.
 type Finding struct {
 	// Rule is the id of the rule that is broken.
 	Rule string `json:"rule"`
+	// Severity is how sure it is that the target refuses the image for this.
+	Severity Severity `json:"severity"`
 	// Path is where, as in [Error].
 	Path string             `json:"path"`
 	Desc ocispec.Descriptor `json:"descriptor"`
 	// Detail is what was found, for a person.
 	Detail string `json:"detail"`
+	// Wants is what the target takes instead, for a person.
+	Wants string `json:"wants"`
 	// Fixable says that Convert mends this one.
 	Fixable bool `json:"fixable"`
+	// Evidence is why the target is thought to want that. Nil where it is the
+	// rule's own source, a specification.
+	Evidence *Fact `json:"evidence,omitempty"`
+	// Error is what the target says to such an image, as far as that is known.
+	Error string `json:"error,omitempty"`
 }
 
 // Report is what [Check] found.
@@ -73,8 +128,17 @@ type Report struct {
 	Notes    []Note             `json:"notes"`
 }
 
-// OK reports whether the profile accepts the image as it is.
+// OK reports whether nothing was found: the profile accepts the image as it is.
 func (r *Report) OK() bool { return len(r.Findings) == 0 }
+
+// Severity is that of the worst finding, empty if there is none.
+func (r *Report) Severity() Severity {
+	var worst Severity
+	for _, f := range r.Findings {
+		worst = worst.Worse(f.Severity)
+	}
+	return worst
+}
 
 // Err returns nil when the profile accepts the image, and otherwise an
 // [*Error] over [ErrNonConforming] that names the first finding.
@@ -96,6 +160,24 @@ type record struct {
 	losses   []Loss
 	notes    []Note
 	changes  []Change
+}
+
+// judge adds to each finding what the profile knows of the rule.
+func (p Profile) judge(findings []Finding) []Finding {
+	for i := range findings {
+		f := &findings[i]
+		f.Evidence, f.Severity, f.Wants = p.Evidence(f.Rule), p.severity(f.Rule), p.Wants(f.Rule)
+		if f.Evidence == nil {
+			continue
+		}
+		f.Error = f.Evidence.Error
+		for _, other := range p.Facts {
+			if f.Error == "" && other.About == f.Evidence.About {
+				f.Error = other.Error
+			}
+		}
+	}
+	return findings
 }
 
 // broken records that a rule is broken in a way that is being mended.

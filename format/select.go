@@ -113,7 +113,7 @@ func (c *conversion) selectRoot(ctx context.Context, d *document) error {
 
 // selectSingle finds the one manifest that is to be the root, if one is.
 func (c *conversion) selectSingle() error {
-	if !c.opts.Single && !c.profile.NoIndex {
+	if !c.opts.Single && c.profile.Index != IndexForbidden {
 		return nil
 	}
 	c.broken(ruleSingle, "", c.graph.root.desc, "an index, where a single manifest is needed")

@@ -17,6 +17,7 @@ import (
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/dockerconfig"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/profiles"
 	"github.com/manifest-format/manifest-format/format"
 )
 
@@ -61,7 +62,7 @@ is "docker buildx build".`,
 	}
 	// For the help alone: the command line is read as buildx reads it.
 	flags := cmd.Flags()
-	flags.String(build.FlagFor, "", fmt.Sprintf("What the image of -t is for (%s)", quotedList(profileNames())))
+	flags.String(build.FlagFor, "", `What the image of -t is for: a profile (see "manifest-format profiles"), several, or a file`)
 	flags.StringArray(build.FlagEmit, nil, `Emit the image to a destination of its own (format: "PROFILE=REF[,platform=...][,single=true]"); may be repeated`)
 	flags.String(build.FlagAttestations, "", `What becomes of SBOM and provenance ("keep", "referrers", "drop")`)
 	flags.String(build.FlagOnLoss, "warn", `When something is lost ("warn", "fail")`)
@@ -133,10 +134,13 @@ func defaultProfile(dockerCLI dockercommand.Cli) (*format.Profile, error) {
 	if !ok || name == "" {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
-	profile, ok := format.LookupProfile(name)
-	if !ok {
-		return nil, fmt.Errorf("%s: plugins.%s.%s is %q, and there is no such profile: there is %s",
-			dockerCLI.ConfigFile().GetFilename(), pluginName, dockerconfig.KeyProfile, name, join(profileNames(), ", "))
+	known, err := profiles.Load(".")
+	if err != nil {
+		return nil, err
+	}
+	profile, err := known.Find(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: plugins.%s.%s: %w", dockerCLI.ConfigFile().GetFilename(), pluginName, dockerconfig.KeyProfile, err)
 	}
 	return &profile, nil
 }

@@ -22,6 +22,7 @@ type convertOptions struct {
 	source      string
 	destination string
 	profile     format.Profile
+	inferred    bool // from where the destination is
 	engine      format.Options
 	foreign     foreignLayers
 	referrers   referrersMode
@@ -96,7 +97,7 @@ write to on this machine; it does not ask a registry whether you may push.`,
 }
 
 func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
-	addCompleted(cmd, profileFlag{&o.profile}, "for", fmt.Sprintf("What the image is for (%s)", quotedList(profileNames())), profileNames()...)
+	addProfileFlag(cmd, profileFlag{&o.profile}, `What the image is for: a profile (see "manifest-format profiles"), several, or a file`)
 	addCompleted(cmd, platformFlag{&o.engine.Platforms}, "platform", "Keep only this platform; may be repeated", commonPlatforms...)
 	addChoice(cmd, &o.engine.OnLoss, "on-loss", "When something is lost", format.OnLossWarn, format.OnLossFail)
 	addChoice(cmd, &o.engine.Attestations, "attestations", "What becomes of SBOM and provenance in the index",
@@ -121,9 +122,14 @@ func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
 
 // validate says what of the command line makes no sense by itself.
 func (o *convertOptions) validate(cmd *cobra.Command) error {
+	if o.profile.Name == "" {
+		var err error
+		if o.profile, err = inferProfile(o.destination); err != nil {
+			return err
+		}
+		o.inferred = true
+	}
 	switch {
-	case o.profile.Name == "":
-		return fmt.Errorf("say what the image is for: --for %s", join(profileNames(), " or --for "))
 	case o.engine.Single && o.engine.Index:
 		return errors.New("--single and --index exclude each other")
 	case o.referrers != referrersNone:
@@ -138,6 +144,9 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	source, destination, err := parsePair(o.source, o.destination)
 	if err != nil {
 		return err
+	}
+	if o.inferred && !o.print.Quiet {
+		printer.Note(dockerCLI, fmt.Sprintf("for %s, whose registry %s is in (--for names another target)", o.profile.Name, destination))
 	}
 	src, err := location.OpenSource(ctx, source, dockerCLI.In(), o.places)
 	if err != nil {

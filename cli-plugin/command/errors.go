@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/docker/cli/cli"
 
@@ -34,9 +33,4 @@ func interruptible(ctx context.Context, err error) error {
 		return err
 	}
 	return cli.StatusError{Cause: err, Status: "interrupted", StatusCode: exitInterrupted}
-}
-
-// quotedList is a list of words as flags' help has them: "a", "b".
-func quotedList(words []string) string {
-	return `"` + strings.Join(words, `", "`) + `"`
 }

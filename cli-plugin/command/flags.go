@@ -3,11 +3,13 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	dockercommand "github.com/docker/cli/cli/command"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/profiles"
 	"github.com/manifest-format/manifest-format/format"
 )
 
@@ -55,7 +58,8 @@ func addCompleted(cmd *cobra.Command, value pflag.Value, name, usage string, wor
 	}
 }
 
-// profileFlag is a flag that takes the name of a built-in profile.
+// profileFlag is a flag that takes a profile: the name of one, a file, or
+// several with commas between them. Where it is repeated, all are meant at once.
 type profileFlag struct{ profile *format.Profile }
 
 func (f profileFlag) String() string {
@@ -68,20 +72,73 @@ func (f profileFlag) String() string {
 func (f profileFlag) Type() string { return "profile" }
 
 func (f profileFlag) Set(s string) error {
-	profile, ok := format.LookupProfile(s)
-	if !ok {
-		return fmt.Errorf("no such profile: there is %s", strings.Join(profileNames(), ", "))
+	known, err := profiles.Load(".")
+	if err != nil {
+		return err
 	}
-	*f.profile = profile
+	p, err := known.Find(s)
+	if err != nil {
+		return err
+	}
+	if f.profile.Name != "" {
+		if p, err = format.CombineProfiles(*f.profile, p); err != nil {
+			return err
+		}
+	}
+	*f.profile = p
 	return nil
 }
 
-func profileNames() []string {
-	var names []string
-	for _, p := range format.Profiles() {
-		names = append(names, p.Name)
+// inferProfile returns the profile of the registry that a destination is in.
+func inferProfile(destination string) (format.Profile, error) {
+	known, err := profiles.Load(".")
+	if err != nil {
+		return format.Profile{}, err
 	}
-	return names
+	place, err := location.Parse(destination)
+	if err != nil {
+		return format.Profile{}, err
+	}
+	if at, ok := place.(location.Registry); ok {
+		if p, ok := known.ForHost(reference.Domain(at.Ref)); ok {
+			return p, nil
+		}
+	}
+	return format.Profile{}, errors.New("say what the image is for: --for oci, --for docker, or one that `manifest-format profiles` lists")
+}
+
+// addProfileFlag adds --for.
+func addProfileFlag(cmd *cobra.Command, value pflag.Value, usage string) {
+	cmd.Flags().Var(value, "for", usage)
+	if err := cmd.RegisterFlagCompletionFunc("for", completeProfile); err != nil {
+		panic(err) // the flag is there: it was added a line above
+	}
+}
+
+// profileNames are the names of all profiles, then their aliases; none if one
+// cannot be read.
+func profileNames() []string {
+	known, err := profiles.Load(".")
+	if err != nil {
+		return nil
+	}
+	return known.Names()
+}
+
+// completeProfile offers the names of profiles, behind a comma too, and files.
+func completeProfile(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	before := toComplete[:strings.LastIndex(toComplete, ",")+1]
+	known, err := profiles.Load(".")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var offers []string
+	for _, p := range known.All() {
+		for _, name := range append([]string{p.Name}, p.Aliases...) {
+			offers = append(offers, before+name+"\t"+p.Title)
+		}
+	}
+	return offers, cobra.ShellCompDirectiveDefault
 }
 
 // platformFlag is a repeatable flag that takes platforms, also several with

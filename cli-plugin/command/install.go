@@ -42,7 +42,7 @@ undoes it.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	addCompleted(cmd, profileFlag{&profile}, "for", fmt.Sprintf("What images are for unless a build says otherwise (%s)", quotedList(profileNames())), profileNames()...)
+	addProfileFlag(cmd, profileFlag{&profile}, `What images are for unless a build says otherwise: a profile (see "manifest-format profiles")`)
 	return cmd
 }
 

@@ -179,8 +179,8 @@ func (c *Case) set(name, value string) error {
 		if c.Profile, ok = format.LookupProfile(value); !ok {
 			err = fmt.Errorf("no such profile")
 		}
-	case "profile-no-index":
-		c.Profile.NoIndex, err = strconv.ParseBool(value)
+	case "profile-index":
+		c.Profile.Index = format.IndexUse(value)
 	case "profile-compressions":
 		for _, word := range strings.Fields(value) {
 			c.Profile.Compressions = append(c.Profile.Compressions, format.Compression(word))

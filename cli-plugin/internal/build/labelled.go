@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -124,12 +125,25 @@ func (w *Wanted) numbered(n int) []buildx.Attribute {
 	prefix := emission.AttrEmit + strconv.Itoa(n) + "."
 	attrs := []buildx.Attribute{
 		{Key: prefix + attrName, Value: strings.Join(w.names(), ",")},
-		{Key: prefix + emission.AttrFor, Value: w.Profile.Name},
+		{Key: prefix + emission.AttrFor, Value: profileAttribute(w.Profile)},
 	}
 	for _, a := range w.attributes() {
 		attrs = append(attrs, buildx.Attribute{Key: prefix + a.Key, Value: a.Value})
 	}
 	return attrs
+}
+
+// profileAttribute is how a profile travels to the builder: by its name, where
+// the builder has the same under that name, and otherwise as a whole.
+func profileAttribute(p format.Profile) string {
+	if known, ok := format.LookupProfile(p.Name); ok && reflect.DeepEqual(known, p) {
+		return p.Name
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return p.Name // it has nothing that JSON does not have
+	}
+	return string(text)
 }
 
 // native is an output of one of BuildKit's own types that emits for a profile:
@@ -143,7 +157,7 @@ func (w *Wanted) native() buildx.Output {
 		lossy.options.Attestations = format.AttestationsDrop
 		w = &lossy
 	}
-	o.Attrs = append(w.attributes(), buildx.Attribute{Key: emission.AttrManifestFormat, Value: w.Profile.Name})
+	o.Attrs = append(w.attributes(), buildx.Attribute{Key: emission.AttrManifestFormat, Value: profileAttribute(w.Profile)})
 	switch file := w.file.(type) {
 	case location.Layout:
 		o.Dest = file.Path

@@ -90,8 +90,8 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for line, want := range map[string]string{
-		"--for none .":          "--for none: no such profile: there is docker, oci",
-		"--for= .":              "--for : no such profile: there is docker, oci",
+		"--for none .":          `--for none: no such profile: "none"`,
+		"--for= .":              `--for : no such profile: ""`,
 		"--for docker --push .": "tag is needed when pushing to registry: add -t NAME",
 		"--for docker -t A .":   `invalid tag "A": `,
 		"--for docker -t a -o type=oci,tar=false .":                "--output type=oci,tar=false: dest is required",
@@ -103,7 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		"--for docker --attestations referrers -t a .":             "--attestations referrers: a docker engine holds no referrers: push the image, or say drop",
 		"--emit docker .":                                          "--emit docker: not PROFILE=REF, such as docker=registry.example.com/app:1.0",
 		"--emit docker= .":                                         "--emit docker=: not PROFILE=REF",
-		"--emit aws=a .":                                           "--emit aws=a: no such profile: there is docker, oci",
+		"--emit aws=a .":                                           `--emit aws=a: no such profile: "aws"; there is aws-`,
 		"--emit docker=A .":                                        "--emit docker=A: A: ",
 		"--emit docker=a@sha256:" + strings.Repeat("0", 64) + " .": "a destination has a tag, not a digest",
 		"--emit docker=a,platform=x/y/z/1 .":                       `not a platform, such as linux/arm64: "x/y/z/1"`,
@@ -147,5 +147,28 @@ func TestOutputs(t *testing.T) {
 	}
 	if len(order) != 3 || order[0].kind != toRegistry || order[1].Profile.Name != "oci" || order[2].kind != toFile {
 		t.Errorf("the emissions are answered in the order %v", order)
+	}
+}
+
+// A profile travels by name where the builder has the same, and else whole.
+func TestProfileAttribute(t *testing.T) {
+	ours := format.Profile{Name: "ours", Formats: []format.Format{format.Docker}}
+	shadow := format.ProfileOCI()
+	shadow.Index = format.IndexForbidden
+	both, _ := format.LookupProfile("aws-lambda,docker-hub")
+	for _, test := range []struct {
+		profile format.Profile
+		named   bool
+	}{{format.ProfileDocker(), true}, {both, true}, {ours, false}, {shadow, false}} {
+		text := profileAttribute(test.profile)
+		if (text == test.profile.Name) != test.named {
+			t.Errorf("%s travels as %s", test.profile.Name, text)
+		}
+		if test.named {
+			continue
+		}
+		if p, err := format.ParseProfile([]byte(text)); err != nil || !cmp.Equal(p, test.profile) {
+			t.Errorf("%s arrives as %+v, %v", test.profile.Name, p, err)
+		}
 	}
 }

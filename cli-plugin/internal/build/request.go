@@ -11,6 +11,7 @@ import (
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/buildx"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/profiles"
 	"github.com/manifest-format/manifest-format/format"
 )
 
@@ -272,17 +273,13 @@ func (w *Wanted) names() []string {
 	return names
 }
 
-// lookup finds a built-in profile.
+// lookup finds a profile: by its name, in a file, or several at once.
 func lookup(name string) (format.Profile, error) {
-	profile, ok := format.LookupProfile(name)
-	if ok {
-		return profile, nil
+	known, err := profiles.Load(".")
+	if err != nil {
+		return format.Profile{}, err
 	}
-	var names []string
-	for _, p := range format.Profiles() {
-		names = append(names, p.Name)
-	}
-	return profile, fmt.Errorf("no such profile: there is %s", list(names))
+	return known.Find(name)
 }
 
 var errNoName = errors.New("tag is needed when pushing to registry: add -t NAME")

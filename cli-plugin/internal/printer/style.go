@@ -35,3 +35,8 @@ func (s style) apply(text string, a aec.ANSI) string {
 func Warning(streams command.Streams, text string) {
 	fmt.Fprintf(streams.Err(), "%s %s\n", styleOf(streams.Err()).yellow("warning:"), printable(text))
 }
+
+// Note writes a line on standard error that warns of nothing.
+func Note(streams command.Streams, text string) {
+	fmt.Fprintf(streams.Err(), "%s\n", printable(text))
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Check says what p does not accept in the image at root. It reads documents,
+// and configs where a rule needs them, and changes nothing. The error is for
+// what cannot be read at all, or must not be; what merely does not conform is
+// in the report.
+func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p Profile) (*Report, error) {
+	c := newConversion(src, p, Options{})
+	c.checking = true
+	if err := c.plan(ctx, root); err != nil {
+		return nil, withOp("check", err)
+	}
+	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(p.judge(c.findings)), Notes: orEmpty(c.notes)}, nil
+}
+
+// CheckDocument is [Check] of one index or manifest alone, as `docker buildx
+// imagetools inspect --raw` prints it: what it names is not read, and rules on
+// that are not held to. The media type is the one that the document is served with.
+func CheckDocument(ctx context.Context, body []byte, mediaType string, p Profile) (*Report, error) {
+	root := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(body), Size: int64(len(body))}
+	c := newConversion(oneDocument(body), p, Options{})
+	c.checking, c.shallow = true, true
+	if err := c.plan(ctx, root); err != nil {
+		return nil, withOp("check", err)
+	}
+	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(p.judge(c.findings)), Notes: orEmpty(c.notes)}, nil
+}
+
+// oneDocument is a store that holds one document and nothing else.
+type oneDocument []byte
+
+// ReaderAt returns the document, and errdefs.ErrNotFound for anything else.
+func (d oneDocument) ReaderAt(_ context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	if desc.Digest.Validate() != nil || desc.Digest.Algorithm().FromBytes(d) != desc.Digest {
+		return nil, fmt.Errorf("%s is not read: one document is looked at alone%.0w", desc.Digest, errdefs.ErrNotFound)
+	}
+	return readerAt{bytes.NewReader(d)}, nil
+}
