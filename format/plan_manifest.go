@@ -72,10 +72,7 @@ func (c *conversion) planType(p *plan) error {
 	}
 	p.typ = to
 	root := d.tree.Root
-	rule := ruleMediaType
-	if d.typ.Format != c.graph.root.typ.Format {
-		rule = ruleMixed
-	}
+	rule := c.familyRule(d.typ)
 	switch {
 	case d.typed && to != d.typ:
 		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
@@ -104,17 +101,17 @@ func (c *conversion) planConfig(p *plan) error {
 		return nil
 	}
 	path := p.doc.path + "/" + cfg.field
-	c.broken(p.familyRule(cfg), path, cfg.Descriptor, "%s config", cfg.typ.Format)
+	c.broken(c.familyRule(cfg.typ), path, cfg.Descriptor, "%s config", cfg.typ.Format)
 	cfg.typ.Format = c.target
 	cfg.node.Get("mediaType").SetText(cfg.typ.String())
 	p.did("media types")
 	return nil
 }
 
-// familyRule is the rule that a part of a document breaks by being in the
-// wrong format: one of another than the document's is worse.
-func (p *plan) familyRule(part *descriptor) Rule {
-	if part.typ.Format != p.doc.typ.Format {
+// familyRule is the rule that a part breaks by not being in the format of the
+// whole: a target that takes the part's format takes no mixture.
+func (c *conversion) familyRule(part MediaType) Rule {
+	if len(c.profile.Formats) == 0 || slices.Contains(c.profile.Formats, part.Format) {
 		return ruleMixed
 	}
 	return ruleMediaType
@@ -155,7 +152,7 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 	}
 	if to != l.typ {
 		if to.Compression == l.typ.Compression {
-			c.broken(p.familyRule(l), path, l.Descriptor, "%s layer", l.typ.Format)
+			c.broken(c.familyRule(l.typ), path, l.Descriptor, "%s layer", l.typ.Format)
 		}
 		l.node.Get("mediaType").SetText(to.String())
 		l.typ = to

@@ -135,6 +135,8 @@ func TestProfilesAreBacked(t *testing.T) {
 		} {
 			if asked {
 				wanted = append(wanted, rule)
+			} else if f := p.Evidence(rule); f != nil && f.About == rule && rule != "media-type" && rule != "layer-compression" && p.Kind != format.KindSpecification {
+				t.Errorf("%s has evidence for %s, but does not ask for it: %s", p.Name, rule, f)
 			}
 		}
 		for _, rule := range wanted {

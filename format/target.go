@@ -25,9 +25,9 @@ func (c *conversion) unmet(rule Rule, path string, desc ocispec.Descriptor, text
 	case c.checking:
 		c.findings = append(c.findings, Finding{Rule: rule.ID, Path: path, Desc: desc, Detail: printable(detail)})
 	case c.profile.severity(rule.ID) == SeverityError:
-		return at("convert", path, desc, fmt.Errorf("%w: %s; for %s %s", ErrNotFixable, detail, c.profile.Name, c.profile.Wants(rule.ID)))
+		return at("convert", path, desc, fmt.Errorf("%w: %s; %s wants that %s", ErrNotFixable, detail, c.profile.Name, c.profile.Wants(rule.ID)))
 	default:
-		c.note(rule, path, "%s, and %s may refuse that: %s", detail, c.profile.Name, c.profile.Wants(rule.ID))
+		c.note(rule, path, "%s: %s may refuse it, and wants that %s", detail, c.profile.Name, c.profile.Wants(rule.ID))
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ import (
 //	in/NAME       a document of the source; in/root is its root
 //	out/NAME      a document that the result has instead; out/root is its root
 //	losses        "PATH TEXT" lines, and so notes, changes and referrers
+//	findings      "PATH SEVERITY RULE: TEXT" lines, what a check of the source says
 //	error         "SENTINEL at PATH: TEXT", where the conversion must fail
 //
 // A document stands for its bytes as they are written, without the last line
@@ -87,7 +88,7 @@ func Load(file string) (*Case, error) {
 	return c, nil
 }
 
-var lineSections = []string{"case", "blobs", "losses", "notes", "changes", "referrers", "error"}
+var lineSections = []string{"case", "blobs", sectionFindings, "losses", "notes", "changes", "referrers", "error"}
 
 func (c *Case) parse() error {
 	for _, section := range c.archive.Files {
@@ -179,6 +180,8 @@ func (c *Case) set(name, value string) error {
 		if c.Profile, ok = format.LookupProfile(value); !ok {
 			err = fmt.Errorf("no such profile")
 		}
+	case "profile":
+		c.Profile, err = format.ParseProfile([]byte(value))
 	case "profile-index":
 		c.Profile.Index = format.IndexUse(value)
 	case "profile-compressions":

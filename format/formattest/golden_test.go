@@ -157,7 +157,7 @@ func TestUpdate(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"no profile":       strings.Replace(golden, "for: docker\n", "", 1),
-		"unknown profile":  strings.Replace(golden, "docker", "podman", 1),
+		"unknown profile":  strings.Replace(golden, "docker", "nowhere", 1),
 		"unknown setting":  strings.Replace(golden, "for: docker", "for: docker\nfour: docker", 1),
 		"unknown kind":     strings.Replace(golden, "gzip a=1", "brotli a=1", 1),
 		"unknown name":     strings.Replace(golden, "{${layer}}", "{${player}}", 1),
@@ -175,6 +175,33 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		} else if !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: the error does not name the file: %v", name, err)
+		}
+	}
+}
+
+func TestCompareFindings(t *testing.T) {
+	want := strings.Replace(golden, "-- out/root", "-- findings --\n/config error annotations: a=\n-- out/root", 1)
+	finding := func() format.Finding {
+		return format.Finding{Rule: "annotations", Severity: format.SeverityError, Path: "/config", Detail: "a=b"}
+	}
+	for name, test := range map[string]struct {
+		spoil func(f *format.Finding)
+		ok    bool
+	}{
+		"as expected":    {func(*format.Finding) {}, true},
+		"another rule":   {func(f *format.Finding) { f.Rule = "oci-field" }, false},
+		"less bad":       {func(f *format.Finding) { f.Severity = format.SeverityNote }, false},
+		"elsewhere":      {func(f *format.Finding) { f.Path = "" }, false},
+		"something else": {func(f *format.Finding) { f.Detail = "c=d" }, false},
+	} {
+		c, _ := load(t, want)
+		f := finding()
+		test.spoil(&f)
+		if problems := c.CompareFindings(&format.Report{Findings: []format.Finding{f}}); (len(problems) == 0) != test.ok {
+			t.Errorf("%s: problems %q", name, problems)
+		}
+		if problems := c.CompareFindings(&format.Report{}); len(problems) == 0 {
+			t.Errorf("%s: that nothing was found is not found", name)
 		}
 	}
 }
