@@ -37,7 +37,7 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 		c.loseIndex(c.top)
 		return nil
 	}
-	if c.target == Docker && !c.top.has(classImage) {
+	if c.target == Docker && !c.top.has(classImage) && !c.shallow {
 		err := c.refuse(ruleArtifact, "", c.graph.root.desc, fmt.Errorf("%w: the index holds no image, and a Docker manifest list holds nothing else", ErrNotFixable))
 		if err != nil {
 			return err
@@ -74,6 +74,12 @@ func (c *conversion) loseIndex(x *indexPlan) {
 
 // planEntry plans the document of an entry.
 func (c *conversion) planEntry(ctx context.Context, e *entry) error {
+	if e.unread && e.typ.Kind == KindIndex {
+		if c.target == Docker || c.profile.holds(ruleNestedIndex) {
+			c.broken(ruleNestedIndex, e.path, e.Descriptor, "an index in an index")
+		}
+		return nil
+	}
 	if e.class == classOther && c.target == Docker && !e.out {
 		c.broken(ruleArtifact, e.path, e.Descriptor, "%s", e.what())
 		c.lose(ruleArtifact, e.path, e.what(), e.Digest.String(), "Docker's formats hold images only")
@@ -82,10 +88,6 @@ func (c *conversion) planEntry(ctx context.Context, e *entry) error {
 	if c.profile.holds(ruleImageConfig) && e.class == classOther && e.child != nil && !e.child.isImageConfig() && !e.out {
 		c.broken(ruleImageConfig, e.path, e.Descriptor, "%s", e.what())
 		c.lose(ruleImageConfig, e.path, e.what(), e.Digest.String(), "the target takes no config but an image's")
-		e.out = true
-	}
-	if e.child == nil && e.typ.Kind == KindIndex && (c.target == Docker || c.profile.holds(ruleNestedIndex)) {
-		c.broken(ruleNestedIndex, e.path, e.Descriptor, "an index in an index")
 		e.out = true
 	}
 	if e.out || e.child == nil || e.class == classAttestation {

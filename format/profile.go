@@ -193,6 +193,12 @@ func (p Profile) compression(f Format, c Compression) Compression {
 	return Gzip
 }
 
+// Runs reports whether the target runs images of that platform, as far as that
+// is known.
+func (p Profile) Runs(platform ocispec.Platform) bool {
+	return !slices.ContainsFunc(p.Platforms, func(choice string) bool { return !runs(choice, platform) })
+}
+
 // runs reports whether one of the alternatives of a required platform is p.
 func runs(alternatives string, p ocispec.Platform) bool {
 	for name := range strings.SplitSeq(alternatives, "|") {

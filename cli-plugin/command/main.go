@@ -34,10 +34,11 @@ const (
 
 // Exit codes.
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 125 // docker's own, for bad flags
-	exitInterrupted = 130 // 128 + SIGINT
+	exitDone          = 0
+	exitFailed        = 1
+	exitNonConforming = 2   // a target does not take the image
+	exitUsage         = 125 // docker's own, for bad flags
+	exitInterrupted   = 130 // 128 + SIGINT
 )
 
 // Main runs the program with args, the first being its own name, and returns

@@ -71,8 +71,8 @@ func newRootCommand(name string, dockerCLI dockercommand.Cli) *cobra.Command {
 		Use:   name,
 		Short: "Build and convert images in OCI and Docker formats",
 		Long: `Build an image in the format that each target takes, OCI or Docker V2.2, turn one
-that is there into it, in a registry, an OCI layout or an archive, and show what
-an image is made of.
+that is there into it, in a registry, an OCI layout or an archive, show what an
+image is made of, and say which registries, services and runtimes take it.
 
 An IMAGE is one of:
   NAME[:TAG|@DIGEST]                in a registry, named as docker names it
@@ -82,7 +82,7 @@ An IMAGE is one of:
 
 Every other command of buildx, such as bake, is passed on to it.
 
-Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 does not conform, 125 bad flags, 130 interrupted.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -103,8 +103,10 @@ Exit codes: 0 done, 1 failed, 125 bad flags, 130 interrupted.`,
 	} else {
 		root.AddCommand(
 			newBuilderCommand(dockerCLI),
+			newCheckCommand(dockerCLI),
 			newConvertCommand(dockerCLI),
 			newInspectCommand(dockerCLI),
+			newProfilesCommand(dockerCLI),
 			newVersionCommand(dockerCLI),
 			newCompletionCommand(dockerCLI),
 			newShellInitCommand(dockerCLI),

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/conformance"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/inspection"
+	"github.com/manifest-format/manifest-format/format"
 )
 
 // fieldRow is a row of docs/json.md: a field's name, and what it is.
@@ -38,7 +40,7 @@ func TestEveryFieldIsInTheManual(t *testing.T) {
 		slices.Sort(got[name])
 	}
 	want := map[string][]string{}
-	for _, v := range []any{Build{}, Conversion{}, Refusal{}, inspection.Image{}} {
+	for _, v := range []any{Build{}, Conversion{}, Refusal{}, inspection.Image{}, conformance.Assessment{}, format.Profile{}} {
 		addStructs(want, reflect.TypeOf(v))
 	}
 	for name := range want {
@@ -59,11 +61,11 @@ func addStructs(structs map[string][]string, t reflect.Type) {
 	}
 	structs[t.Name()] = []string{}
 	for _, field := range reflect.VisibleFields(t) {
-		if !field.IsExported() || field.Anonymous {
+		if !field.IsExported() || field.Anonymous || field.Tag.Get("json") == "-" {
 			continue
 		}
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if option == "omitempty" {
+		if option == "omitempty" || option == "omitzero" {
 			name += ",optional"
 		}
 		structs[t.Name()] = append(structs[t.Name()], name)

@@ -23,6 +23,7 @@ func (s style) bold(text string) string   { return s.apply(text, aec.Bold) }
 func (s style) faint(text string) string  { return s.apply(text, aec.Faint) }
 func (s style) green(text string) string  { return s.apply(text, aec.GreenF) }
 func (s style) yellow(text string) string { return s.apply(text, aec.YellowF) }
+func (s style) red(text string) string    { return s.apply(text, aec.RedF) }
 
 func (s style) apply(text string, a aec.ANSI) string {
 	if !s.on || text == "" {

@@ -180,7 +180,7 @@ func (s *Set) List(spec string) ([]format.Profile, error) {
 	var all []format.Profile
 	for name := range strings.SplitSeq(spec, ",") {
 		name = strings.TrimSpace(name)
-		if strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".json") {
+		if IsFile(name) {
 			p, err := ReadFile(name)
 			if err != nil {
 				return nil, err
@@ -195,6 +195,11 @@ func (s *Set) List(spec string) ([]format.Profile, error) {
 		all = append(all, *p)
 	}
 	return all, nil
+}
+
+// IsFile reports whether a --for flag names a file rather than a profile.
+func IsFile(spec string) bool {
+	return strings.ContainsAny(spec, `/\`) || strings.HasSuffix(spec, ".json")
 }
 
 // ForHost returns the profile of the registry at that host.
