@@ -45,7 +45,7 @@ image: buildkitd ## Make an image of our buildkitd for two platforms, by itself:
 	.ci/image
 
 test: tools buildkitd ## Set up everything and run every test, with every engine
-	.ci/packages gcc libc6-dev zsh fish || [ -z "$(CI)" ]
+	.ci/packages gcc libc6-dev zsh fish chromium || [ -z "$(CI)" ]
 	$(GO) test $$(! command -v gcc >/dev/null || echo -race) -timeout 20m $(LIBRARIES)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 

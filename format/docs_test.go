@@ -52,19 +52,23 @@ func TestRulesAreDocumented(t *testing.T) {
 }
 
 // TestProfilesAreInTheReadme compares the README's table with the profiles
-// that restrict the format or the shape of an image, and lists the others.
+// of targets that restrict the format or the shape of an image; the others are
+// listed, and runtimes are on their own page.
 func TestProfilesAreInTheReadme(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| profile | target | formats | index | attestations |\n| --- | --- | --- | --- | --- |\n")
 	var rest []string
 	for _, p := range format.Profiles() {
-		if p.Kind != format.KindSpecification && len(p.Formats) != 1 && p.Index != format.IndexForbidden && len(p.Details) == 0 {
+		if p.Kind == format.KindRuntime {
+			continue
+		}
+		if p.Kind != format.KindSpecification && len(p.Formats) != 1 && p.Index != format.IndexForbidden {
 			rest = append(rest, "`"+p.Name+"`")
 			continue
 		}
 		fmt.Fprintf(&want, "| %s | %s | %s | %s | %s |\n", names(p), p.Title, orAny(p.Formats), use(p.Index), orAny(p.Attestations))
 	}
-	fmt.Fprintf(&want, "\nBoth formats, with or without an index, go to %s.\n", strings.Join(rest, ", "))
+	fmt.Fprintf(&want, "\nNo format is known to be refused by %s; some of them are particular about details.\n", strings.Join(rest, ", "))
 	compareSection(t, "../README.md", "profiles", want.String())
 }
 
@@ -96,6 +100,26 @@ func TestProfilesAreDocumented(t *testing.T) {
 		want.WriteString("\n")
 	}
 	compareSection(t, "../docs/profiles.md", "profiles", strings.TrimSuffix(want.String(), "\n"))
+}
+
+// TestHowtoIsRight reads the profile that docs/profiles-howto.md shows.
+func TestHowtoIsRight(t *testing.T) {
+	page, err := os.ReadFile("../docs/profiles-howto.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	text, _, found := strings.Cut(rest, "```\n")
+	if !found {
+		t.Fatal("the page shows no profile")
+	}
+	p, err := format.ParseProfile([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Evidence("media-type") == nil || p.Evidence("single-manifest") == nil {
+		t.Error("a restriction has no fact")
+	}
 }
 
 func names(p format.Profile) string {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
@@ -83,6 +84,43 @@ type Finding struct {
 	format.Finding
 	// Fix is the command that mends it. Empty where none does.
 	Fix string `json:"fix,omitempty"`
+}
+
+// Group is findings of one rule that differ in nothing but what was found, and
+// where.
+type Group struct {
+	// Finding is the first of them.
+	Finding
+	// Places are all of them.
+	Places []Finding
+}
+
+// Groups are the findings by rule, in order.
+func (t Target) Groups() []Group {
+	var all []Group
+	for _, f := range t.Findings {
+		i := slices.IndexFunc(all, func(g Group) bool { return g.Rule == f.Rule && g.Severity == f.Severity && g.Fix == f.Fix })
+		if i < 0 {
+			i, all = len(all), append(all, Group{Finding: f})
+		}
+		all[i].Places = append(all[i].Places, f)
+	}
+	return all
+}
+
+// Against is what stands against a target's taking the image, in a line: the
+// rules that it breaks, or else what is not known.
+func (t Target) Against() string {
+	var rules []string
+	for _, f := range t.Findings {
+		if !slices.Contains(rules, f.Rule) {
+			rules = append(rules, f.Rule)
+		}
+	}
+	if len(rules) == 0 && t.Verdict == Uncertain && len(t.Notes) > 0 {
+		return t.Notes[0].Text
+	}
+	return strings.Join(rules, ", ")
 }
 
 // Options change how an image is held to targets.

@@ -24,7 +24,7 @@ func Matrix(streams command.Streams, a *conformance.Assessment) error {
 	count := map[conformance.Verdict]int{}
 	for _, t := range a.Targets {
 		count[t.Verdict]++
-		rows.add(printable(t.Profile), verdict(style, t.Verdict), strings.Join(rulesOf(t), ", "))
+		rows.add(printable(t.Profile), verdict(style, t.Verdict), printable(t.Against()))
 	}
 	rows.write(&b, "")
 	var counts []string
@@ -55,17 +55,6 @@ func verdict(style style, v conformance.Verdict) string {
 	}
 }
 
-// rulesOf are the rules that an image breaks at a target, each once.
-func rulesOf(t conformance.Target) []string {
-	var rules []string
-	for _, f := range t.Findings {
-		if !slices.Contains(rules, f.Rule) {
-			rules = append(rules, f.Rule)
-		}
-	}
-	return rules
-}
-
 // Findings writes what stands against each target to standard output.
 func Findings(streams command.Streams, a *conformance.Assessment) error {
 	style := styleOf(streams.Out())
@@ -80,7 +69,7 @@ func Findings(streams command.Streams, a *conformance.Assessment) error {
 			title = style.faint(", " + printable(t.Title))
 		}
 		fmt.Fprintf(&b, "%s%s: %s\n", style.bold(printable(t.Profile)), title, verdict(style, t.Verdict))
-		for _, group := range groups(t.Findings) {
+		for _, group := range t.Groups() {
 			printGroup(&b, style, group, t.Fix)
 		}
 		for _, note := range t.Notes {
@@ -94,33 +83,17 @@ func Findings(streams command.Streams, a *conformance.Assessment) error {
 	return err
 }
 
-// groups are findings of one rule and one severity together, in order.
-func groups(findings []conformance.Finding) [][]conformance.Finding {
-	var all [][]conformance.Finding
-	for _, f := range findings {
-		i := slices.IndexFunc(all, func(g []conformance.Finding) bool {
-			return g[0].Rule == f.Rule && g[0].Severity == f.Severity && g[0].Fix == f.Fix
-		})
-		if i < 0 {
-			all = append(all, []conformance.Finding{f})
-		} else {
-			all[i] = append(all[i], f)
-		}
-	}
-	return all
-}
-
 // maxPlaces is how many places of one rule are listed.
 const maxPlaces = 5
 
 // printGroup writes findings of one rule. The command fix is said elsewhere.
-func printGroup(b *strings.Builder, style style, group []conformance.Finding, fix string) {
-	first := group[0]
+func printGroup(b *strings.Builder, style style, group conformance.Group, fix string) {
+	first := group.Finding
 	fmt.Fprintf(b, "  %s %s\n", severity(style, first.Severity), style.bold(first.Rule))
 	var rows table
-	for i, f := range group {
+	for i, f := range group.Places {
 		if i == maxPlaces {
-			rows.add("found", fmt.Sprintf("and %d more", len(group)-maxPlaces))
+			rows.add("found", fmt.Sprintf("and %d more", len(group.Places)-maxPlaces))
 			break
 		}
 		rows.add("found", printable(f.Detail)+style.faint("  at "+place(f.Path)))

@@ -27,11 +27,9 @@ var (
 var functions = template.FuncMap{
 	"style":    func() template.CSS { return template.CSS(styleSheet) }, //nolint:gosec // it is a file of this package
 	"place":    place,
-	"since":    since,
 	"isLink":   func(s string) bool { return strings.HasPrefix(s, "https://") && !strings.ContainsAny(s, " ,") },
 	"size":     inspection.HumanSize,
 	"format":   inspection.FormatName,
-	"rules":    rulesOf,
 	"join":     func(v any) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(v), " ", ", "), "[]") },
 	"choices":  func(list []string) string { return strings.ReplaceAll(strings.Join(list, ", "), "|", " or ") },
 	"document": func(d *inspection.Document, label string) node { return node{Label: label, Doc: d} },
@@ -99,17 +97,4 @@ func WriteProfiles(out io.Writer, all []format.Profile) error {
 		}
 	}
 	return profilesTemplate.Execute(out, kinds)
-}
-
-// rulesOf are the rules that an image breaks at a target, each once.
-func rulesOf(t conformance.Target) []string {
-	var rules []string
-	seen := map[string]bool{}
-	for _, f := range t.Findings {
-		if !seen[f.Rule] {
-			seen[f.Rule] = true
-			rules = append(rules, f.Rule)
-		}
-	}
-	return rules
 }

@@ -5,7 +5,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/conformance"
@@ -26,13 +25,11 @@ func writeMarkdown(out io.Writer, a *conformance.Assessment) error {
 	}
 	b.WriteString("| target | verdict | what stands against it |\n| --- | --- | --- |\n")
 	for _, t := range a.Targets {
-		var rules []string
-		for _, f := range t.Findings {
-			if rule := code(f.Rule); !slices.Contains(rules, rule) {
-				rules = append(rules, rule)
-			}
+		against := ""
+		if text := t.Against(); text != "" {
+			against = code(text)
 		}
-		fmt.Fprintf(&b, "| %s | %s %s | %s |\n", code(t.Profile), marks[t.Verdict], t.Verdict, strings.Join(rules, ", "))
+		fmt.Fprintf(&b, "| %s | %s %s | %s |\n", code(t.Profile), marks[t.Verdict], t.Verdict, against)
 	}
 	for _, t := range a.Targets {
 		if len(t.Findings) > 0 {
