@@ -67,6 +67,7 @@ func (p Profile) and(q Profile) (Profile, error) {
 		Title:     p.Title + ", " + q.Title,
 		Details:   union(p.Details, q.Details),
 		Platforms: union(p.Platforms, q.Platforms),
+		Tolerates: slices.DeleteFunc(slices.Clone(p.Tolerates), func(id string) bool { return !slices.Contains(q.Tolerates, id) }),
 		Facts:     append(slices.Clone(p.Facts), q.Facts...),
 		Limits: Limits{
 			Layers:        tighter(p.Limits.Layers, q.Limits.Layers),
@@ -74,6 +75,9 @@ func (p Profile) and(q Profile) (Profile, error) {
 			ImageBytes:    tighter(p.Limits.ImageBytes, q.Limits.ImageBytes),
 			DocumentBytes: tighter(p.Limits.DocumentBytes, q.Limits.DocumentBytes),
 		},
+	}
+	if len(sum.Tolerates) == 0 {
+		sum.Tolerates = nil
 	}
 	if p.Kind == q.Kind {
 		sum.Kind = p.Kind

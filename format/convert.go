@@ -237,6 +237,11 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	if err := c.requireIndex(); err != nil {
 		return err
 	}
+	if c.profile.holds(ruleImageRoot) && !g.root.isImageConfig() {
+		if err := c.unmet(ruleImageRoot, "", root, "%s", g.root.artifactName()); err != nil {
+			return err
+		}
+	}
 	if err := c.holdRootManifest(ctx, g.root); err != nil {
 		return err
 	}

@@ -65,13 +65,14 @@ const (
 	aboutReferrers  = "referrers"  // the referrers API
 	aboutConversion = "conversion" // what the target makes of images itself
 	aboutSchema1    = "schema1"    // Docker V2 Schema 1
+	aboutTolerance  = "tolerance"  // rules that the target does not mind
 	aboutGeneral    = "general"
 )
 
 // Fact is one thing that is known of a target, and from where.
 type Fact struct {
 	// About is the id of the rule that it is evidence for, or one of
-	// "referrers", "conversion", "schema1" and "general".
+	// "referrers", "conversion", "schema1", "tolerance" and "general".
 	About string `json:"about"`
 	// Says is the fact, in a sentence.
 	Says string `json:"says"`
@@ -101,6 +102,7 @@ var leads = map[string]string{
 	ruleArtifact.ID:    ruleMediaType.ID,
 	ruleCompression.ID: ruleMediaType.ID,
 	ruleImageConfig.ID: ruleAttestationForm.ID,
+	ruleDockerZstd.ID:  ruleLayerType.ID,
 }
 
 // Evidence is the surest fact about a rule, of several the newest. Nil where

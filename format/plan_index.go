@@ -43,6 +43,11 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.profile.holds(ruleImageRoot) && !c.top.has(classImage) && !c.shallow && c.target == OCI {
+		if err := c.unmet(ruleImageRoot, "", c.graph.root.desc, "an index that holds no image"); err != nil {
+			return err
+		}
+	}
 	c.noteSamePlatform()
 	return c.planIndex(ctx, c.top, 0)
 }
@@ -140,6 +145,11 @@ func (c *conversion) planIndex(ctx context.Context, x *indexPlan, depth int) err
 // holdIndex holds an OCI index to what the target wants beside the format.
 func (c *conversion) holdIndex(x *indexPlan) error {
 	c.mendSubject(&x.plan, x.path)
+	for _, e := range x.entries {
+		if c.profile.holds(rulePlatform) && e.class == classImage && !e.out {
+			c.addPlatform(x, e)
+		}
+	}
 	if err := c.holdTypes(x.doc); err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (c *conversion) planType(p *plan) error {
 	}
 	p.typ = to
 	root := d.tree.Root
-	rule := c.familyRule(d.typ)
+	rule := c.familyRule(d.typ, d)
 	switch {
 	case d.typed && to != d.typ:
 		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
@@ -101,20 +101,25 @@ func (c *conversion) planConfig(p *plan) error {
 		return nil
 	}
 	path := p.doc.path + "/" + cfg.field
-	c.broken(c.familyRule(cfg.typ), path, cfg.Descriptor, "%s config", cfg.typ.Format)
+	c.broken(c.familyRule(cfg.typ, p.doc), path, cfg.Descriptor, "%s config", cfg.typ.Format)
 	cfg.typ.Format = c.target
 	cfg.node.Get("mediaType").SetText(cfg.typ.String())
 	p.did("media types")
 	return nil
 }
 
-// familyRule is the rule that a part breaks by not being in the format of the
-// whole: a target that takes the part's format takes no mixture.
-func (c *conversion) familyRule(part MediaType) Rule {
-	if len(c.profile.Formats) == 0 || slices.Contains(c.profile.Formats, part.Format) {
+// familyRule is the rule that a part of a document breaks by not being in the
+// target's format. A target that takes the part's format takes no mixture: of
+// the document, or, where the two agree, of the index.
+func (c *conversion) familyRule(part MediaType, d *document) Rule {
+	switch {
+	case len(c.profile.Formats) > 0 && !slices.Contains(c.profile.Formats, part.Format):
+		return ruleMediaType
+	case part.Format == d.typ.Format:
+		return ruleMixedIndex
+	default:
 		return ruleMixed
 	}
-	return ruleMediaType
 }
 
 // planLayer gives a layer the target's media type and, where that has no such
@@ -142,6 +147,9 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 		rule := ruleCompression
 		if c.profile.lists(l.typ.Compression) && !l.typ.Standard() {
 			rule = ruleLayerType // a Docker layer in the field, but not in V2.2
+			if l.typ.Compression == Zstd {
+				rule = ruleDockerZstd
+			}
 		}
 		c.broken(rule, path, l.Descriptor, "%s", l.typ.describe())
 		if err := c.orderRecompression(ctx, p, l, i, to); err != nil {
@@ -152,7 +160,7 @@ func (c *conversion) planLayer(ctx context.Context, p *plan, l *descriptor, i in
 	}
 	if to != l.typ {
 		if to.Compression == l.typ.Compression {
-			c.broken(c.familyRule(l.typ), path, l.Descriptor, "%s layer", l.typ.Format)
+			c.broken(c.familyRule(l.typ, p.doc), path, l.Descriptor, "%s layer", l.typ.Format)
 		}
 		l.node.Get("mediaType").SetText(to.String())
 		l.typ = to

@@ -106,6 +106,10 @@ type Profile struct {
 	Limits    Limits   `json:"limits,omitzero"`
 	// Details are the ids of rules that only some targets hold images to.
 	Details []string `json:"details,omitempty"`
+	// Tolerates are the ids of rules of the formats' specifications that the
+	// target is known not to hold images to. A check does not report them; a
+	// conversion still writes what the specification says.
+	Tolerates []string `json:"tolerates,omitempty"`
 	// Facts are the evidence for the above.
 	Facts []Fact `json:"facts,omitempty"`
 }

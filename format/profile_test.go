@@ -88,7 +88,7 @@ func TestSchemaKnowsTheRules(t *testing.T) {
 	if err := json.Unmarshal(format.ProfileSchema, &schema); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"conversion", "general", "referrers", "schema1"}
+	want := []string{"conversion", "general", "referrers", "schema1", "tolerance"}
 	for _, r := range format.Rules() {
 		want = append(want, r.ID)
 	}
@@ -137,6 +137,14 @@ func TestProfilesAreBacked(t *testing.T) {
 				wanted = append(wanted, rule)
 			} else if f := p.Evidence(rule); f != nil && f.About == rule && rule != "media-type" && rule != "layer-compression" && p.Kind != format.KindSpecification {
 				t.Errorf("%s has evidence for %s, but does not ask for it: %s", p.Name, rule, f)
+			}
+		}
+		if len(p.Tolerates) > 0 {
+			wanted = append(wanted, "tolerance")
+		}
+		for _, id := range p.Tolerates {
+			if f := p.Evidence(id); f != nil && f.About == id {
+				t.Errorf("%s does not mind %s, but has evidence that it does: %s", p.Name, id, f)
 			}
 		}
 		for _, rule := range wanted {

@@ -4,6 +4,7 @@ package format
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,8 +36,8 @@ var (
 	ruleCompression   = Rule{"layer-compression", "layers are compressed in a way that the target takes", true, sourceOCI + " layer.md; " + sourceDocker}
 	ruleAnnotations   = Rule{"annotations", "a Docker document has no annotations", true, sourceDocker + ", image manifest field descriptions"}
 	ruleFields        = Rule{"oci-field", "a Docker document has no field that only OCI defines", true, sourceDocker + ", image manifest field descriptions"}
-	ruleNestedIndex   = Rule{"nested-index", "a Docker manifest list names images only, no other list", true, sourceDocker + ", manifest list field descriptions"}
-	rulePlatform      = Rule{"platform", "every entry of a Docker manifest list has a platform", true, sourceDocker + ", manifest list field descriptions"}
+	ruleNestedIndex   = Rule{"nested-index", "a list names images only, no other list", true, sourceDocker + ", manifest list field descriptions"}
+	rulePlatform      = Rule{"platform", "every entry of a list has a platform", true, sourceDocker + ", manifest list field descriptions"}
 	ruleArtifact      = Rule{"artifact", "a Docker manifest is that of an image", true, sourceDocker}
 	ruleAttestations  = Rule{"attestations", "attestations are where the target takes them", true, "BuildKit attestation storage; " + sourceOCI + " manifest.md, subject"}
 	ruleSingle        = Rule{"single-manifest", "the root is a single manifest", true, sourceProfile}
@@ -47,7 +48,9 @@ var (
 
 // The rules that targets have beside the formats.
 var (
-	ruleMixed           = Rule{"mixed-formats", "all parts of an image are of one format", true, sourceOCI + " manifest.md; " + sourceDocker}
+	ruleMixed           = Rule{"mixed-formats", "a manifest names a config and layers of its own format", true, sourceOCI + " manifest.md; " + sourceDocker}
+	ruleMixedIndex      = Rule{"mixed-index", "an index names images of its own format", true, sourceOCI + " image-index.md; " + sourceDocker}
+	ruleDockerZstd      = Rule{"docker-zstd", "no layer of a Docker image is compressed with zstd", true, sourceDocker}
 	ruleAttestationForm = Rule{"attestation-form", "attestations in the index have the form that the target takes", true, sourceProfile}
 	ruleIndexRequired   = Rule{"index-required", "the root is an index", true, sourceProfile}
 	rulePlatformNeeded  = Rule{"target-platform", "there is an image for a platform that the target runs", false, sourceProfile}
@@ -68,6 +71,7 @@ var (
 	ruleHistory           = Rule{"history", "a config's history has as many layers as the manifest", false, sourceProfile}
 	ruleImageConfig       = Rule{"image-config", "every config is that of an image", true, sourceProfile}
 	ruleArtifactType      = Rule{"artifact-type", "an artifact is of a type that the target knows", false, sourceProfile}
+	ruleImageRoot         = Rule{"image-root", "the root is an image, or an index of images", false, sourceProfile}
 	ruleLayerURLs         = Rule{"layer-urls", "no layer has urls", false, sourceProfile}
 )
 
@@ -75,15 +79,25 @@ var (
 func details() []Rule {
 	return []Rule{
 		ruleTopMediaType, ruleConfigAnnotations, ruleTypeParameter, ruleSubjectPlatform, ruleSubjectPresent, ruleHistory,
-		ruleImageConfig, ruleArtifactType, ruleLayerURLs,
+		ruleImageConfig, ruleArtifactType, ruleLayerURLs, ruleImageRoot,
 	}
 }
 
-// detailIDs are what a profile's details may be. Docker's lists are flat
-// anywhere; OCI's have to be for some targets only.
+// detailIDs are what a profile's details may be. Docker's lists are flat and
+// have platforms anywhere; OCI's have to for some targets only.
 func detailIDs() []string {
-	ids := []string{ruleNestedIndex.ID}
+	ids := []string{ruleNestedIndex.ID, rulePlatform.ID}
 	for _, r := range details() {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// tolerable are the ids of the rules that come from a specification, which a
+// target may not mind.
+func tolerable() []string {
+	var ids []string
+	for _, r := range []Rule{ruleMixed, ruleMixedIndex, ruleLayerType, ruleDockerZstd, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform, ruleAttestations} {
 		ids = append(ids, r.ID)
 	}
 	return ids
@@ -92,7 +106,7 @@ func detailIDs() []string {
 // Rules returns every rule, in a stable order.
 func Rules() []Rule {
 	return append([]Rule{
-		ruleMediaType, ruleMixed, ruleLayerType, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
+		ruleMediaType, ruleMixed, ruleMixedIndex, ruleLayerType, ruleDockerZstd, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
 		ruleArtifact, ruleAttestations, ruleAttestationForm, ruleSingle, ruleIndexRequired, rulePlatformNeeded,
 		ruleLayerCount, ruleLayerSize, ruleImageSize, ruleDocumentSize, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
 	}, details()...)
@@ -162,8 +176,10 @@ type record struct {
 	changes  []Change
 }
 
-// judge adds to each finding what the profile knows of the rule.
+// judge leaves out findings that the target does not mind, and adds to the
+// others what the profile knows of the rule.
 func (p Profile) judge(findings []Finding) []Finding {
+	findings = slices.DeleteFunc(findings, func(f Finding) bool { return slices.Contains(p.Tolerates, f.Rule) })
 	for i := range findings {
 		f := &findings[i]
 		f.Evidence, f.Severity, f.Wants = p.Evidence(f.Rule), p.severity(f.Rule), p.Wants(f.Rule)

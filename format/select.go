@@ -5,6 +5,7 @@ package format
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -16,7 +17,7 @@ import (
 // selectPlatforms leaves out the images of platforms that were not asked for,
 // and what speaks of them.
 func (c *conversion) selectPlatforms(ctx context.Context) error {
-	if len(c.opts.Platforms) == 0 && c.target != Docker {
+	if len(c.opts.Platforms) == 0 && !c.needsPlatforms() {
 		return nil
 	}
 	if err := c.top.each(func(e *entry) error { return c.findPlatform(ctx, e) }); err != nil {
@@ -73,6 +74,11 @@ func noPlatform(d *document, p ocispec.Platform, there []string) error {
 	return &Error{Op: "convert", Path: d.path, Desc: d.desc, Err: err}
 }
 
+// needsPlatforms reports whether every entry of a list has to have a platform.
+func (c *conversion) needsPlatforms() bool {
+	return c.target == Docker || c.profile.holds(rulePlatform)
+}
+
 // findPlatform reads an image's platform from its config where the index does
 // not name it.
 func (c *conversion) findPlatform(ctx context.Context, e *entry) error {
@@ -86,8 +92,8 @@ func (c *conversion) findPlatform(ctx context.Context, e *entry) error {
 	if e.platform = nil; ok {
 		e.platform = &platform
 	}
-	if e.platform == nil && c.target == Docker && len(c.opts.Platforms) == 0 {
-		return c.refuse(rulePlatform, e.path, e.Descriptor, fmt.Errorf("%w: neither the index nor the config names its platform, and a Docker manifest list needs one", ErrNotFixable))
+	if e.platform == nil && c.needsPlatforms() && len(c.opts.Platforms) == 0 && !slices.Contains(c.profile.Tolerates, rulePlatform.ID) {
+		return c.refuse(rulePlatform, e.path, e.Descriptor, fmt.Errorf("%w: neither the index nor the config names its platform, and the list needs one", ErrNotFixable))
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func writeProfile(b *strings.Builder, style style, p format.Profile) {
 	row("platforms", printable(strings.ReplaceAll(strings.Join(p.Platforms, ", "), "|", " or ")))
 	row("limits", limits(p.Limits))
 	row("details", join(p.Details))
+	row("tolerates", join(p.Tolerates))
 	for i, name := range p.MediaTypes() {
 		label := ""
 		if i == 0 {

@@ -57,7 +57,7 @@ func refusal(p format.Profile, mediaType string, body []byte, there func(digest.
 		return "media-type"
 	case d.Manifests != nil && p.Index == format.IndexForbidden:
 		return "single-manifest"
-	case d.mixed(isDocker):
+	case d.mixed(isDocker) && p.Evidence("mixed-formats") != nil:
 		return "mixed-formats"
 	case isArtifact && d.ArtifactType == "application/vnd.docker.attestation.manifest.v1+json" &&
 		len(p.AttestationForms) > 0 && !slices.Contains(p.AttestationForms, format.FormArtifact):
