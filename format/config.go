@@ -82,7 +82,7 @@ func (c *conversion) wantsConfig(d *document) bool {
 	if !d.isImageConfig() || d.isArtifact() || c.shallow {
 		return false
 	}
-	return c.opts.Verify || c.profile.holds(ruleHistory) || c.target == OCI && d.typ.Format == Docker ||
+	return c.opts.Verify || c.profile.holds(ruleHistory) || len(c.profile.Platforms) > 0 && c.profile.Index == IndexForbidden || c.target == OCI && d.typ.Format == Docker ||
 		c.opts.Annotations == AnnotationsLabels && c.target == Docker && d.tree.Root.Get("annotations") != nil
 }
 

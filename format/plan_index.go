@@ -21,7 +21,7 @@ func (c *conversion) planRootIndex(ctx context.Context) error {
 	if err := c.selectPlatforms(ctx); err != nil {
 		return err
 	}
-	if err := c.holdRootIndex(); err != nil {
+	if err := c.holdRootIndex(ctx); err != nil {
 		return err
 	}
 	if err := c.selectSingle(); err != nil {

@@ -204,23 +204,40 @@ func (c *conversion) holdHistory(ctx context.Context, d *document) error {
 
 // holdRootIndex holds an image of several platforms to those that the target
 // runs. A platform that is not known may be the right one.
-func (c *conversion) holdRootIndex() error {
-	var have []ocispec.Platform
-	unknown := false
-	_ = c.top.each(func(e *entry) error {
-		if e.class == classImage && !e.out {
-			if e.platform == nil || e.platform.OS == "" {
-				unknown = true
-			} else {
-				have = append(have, *e.platform)
-			}
-		}
-		return nil
-	})
-	if unknown {
+func (c *conversion) holdRootIndex(ctx context.Context) error {
+	if len(c.profile.Platforms) == 0 {
 		return nil
 	}
+	var have []ocispec.Platform
+	unknown := false
+	err := c.top.each(func(e *entry) error {
+		if e.class != classImage || e.out {
+			return nil
+		}
+		p, ok, err := c.entryPlatform(ctx, e)
+		if unknown = unknown || !ok; ok {
+			have = append(have, p)
+		}
+		return err
+	})
+	if err != nil || unknown {
+		return err
+	}
 	return c.holdPlatforms(have)
+}
+
+// entryPlatform is the platform of an image in an index: what the index says,
+// or else the config. Where the image loses its index, the config has the say.
+func (c *conversion) entryPlatform(ctx context.Context, e *entry) (ocispec.Platform, bool, error) {
+	alone := c.opts.Single || c.profile.Index == IndexForbidden
+	said := e.platform != nil && e.platform.OS != ""
+	switch {
+	case said && (!alone || e.child == nil):
+		return *e.platform, true, nil
+	case e.child == nil:
+		return ocispec.Platform{}, false, nil
+	}
+	return c.platformOf(ctx, e.child)
 }
 
 // holdRootManifest holds an image of one platform to those that the target runs.

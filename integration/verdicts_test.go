@@ -42,13 +42,7 @@ func shapes(t *testing.T) map[string]formattest.Blob {
 	config := func(doc map[string]any) map[string]any { return doc["config"].(map[string]any) }
 	first := func(doc map[string]any, field string) map[string]any { return doc[field].([]any)[0].(map[string]any) }
 
-	artifact := edited(t, image(o), func(doc map[string]any) {
-		doc["artifactType"] = "application/vnd.example.thing"
-		config(doc)["mediaType"] = ocispec.MediaTypeEmptyJSON
-		config(doc)["digest"], config(doc)["size"] = digest.FromString("{}").String(), 2
-	})
-	artifact.Children = append(artifact.Children, formattest.Blob{Desc: ocispec.DescriptorEmptyJSON, Body: []byte("{}")})
-	artifact.Desc.Platform = nil
+	artifact := asArtifact(t, image(o))
 	attestedOld, attestedNew, attestedDocker := image(o), image(o), image(d)
 	subject := image(o)
 	return map[string]formattest.Blob{
@@ -88,6 +82,18 @@ func shapes(t *testing.T) map[string]formattest.Blob {
 	}
 }
 
+// asArtifact makes an artifact of an image.
+func asArtifact(t *testing.T, image formattest.Blob) formattest.Blob {
+	t.Helper()
+	artifact := edited(t, image, func(doc map[string]any) {
+		doc["artifactType"] = "application/vnd.example.thing"
+		doc["config"] = map[string]any{"mediaType": ocispec.MediaTypeEmptyJSON, "digest": digest.FromString("{}").String(), "size": 2}
+	})
+	artifact.Children = append(artifact.Children, formattest.Blob{Desc: ocispec.DescriptorEmptyJSON, Body: []byte("{}")})
+	artifact.Desc.Platform = nil
+	return artifact
+}
+
 func withSubject(t *testing.T, image, subject formattest.Blob) formattest.Blob {
 	t.Helper()
 	return edited(t, image, func(doc map[string]any) {
@@ -95,8 +101,8 @@ func withSubject(t *testing.T, image, subject formattest.Blob) formattest.Blob {
 	})
 }
 
-// real is a target that runs here.
-type real struct {
+// target is a target that runs here.
+type target struct {
 	profile string
 	// takes reports whether the target takes an image that is stored in the
 	// repository under the tag, and what it says if not.
@@ -104,7 +110,7 @@ type real struct {
 }
 
 // reals are all targets that run here.
-func reals(t *testing.T) []real {
+func reals(t *testing.T) []target {
 	t.Helper()
 	push := func(reg *engines.Registry) func(*testing.T, repository, string, formattest.Blob) (bool, string) {
 		return func(t *testing.T, repo repository, tag string, image formattest.Blob) (bool, string) {
@@ -112,7 +118,7 @@ func reals(t *testing.T) []real {
 			return repository{reg.Addr, repo.name}.tryPut(t, tag, image)
 		}
 	}
-	targets := []real{
+	targets := []target{
 		{"distribution-2", push(engines.StartRegistry(t, engines.RegistryOptions{V2: true}))},
 		{"distribution-3", push(registry)},
 	}
@@ -125,7 +131,7 @@ func reals(t *testing.T) []real {
 		"docker-engine-20.10": engines.StartDockerd(t, engines.DockerdOptions{V20: true}),
 		"docker-engine-29":    engines.StartDockerd(t, engines.DockerdOptions{}),
 	} {
-		targets = append(targets, real{profile, func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
+		targets = append(targets, target{profile, func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
 			t.Helper()
 			return pull(engines.NewHome(t, repo.addr).Try(t, engines.DockerCLI(t), "--host", engine.Host, "pull", "--quiet", repo.ref(tag)))
 		}})
@@ -134,13 +140,13 @@ func reals(t *testing.T) []real {
 		"containerd-1.6": engines.StartContainerd(t, engines.ContainerdOptions{V1: true}),
 		"containerd-2.1": engines.StartContainerd(t, engines.ContainerdOptions{}),
 	} {
-		targets = append(targets, real{profile, func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
+		targets = append(targets, target{profile, func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
 			t.Helper()
 			return pull(engine.TryCtr(t, "images", "pull", "--plain-http", repo.ref(tag)))
 		}})
 	}
 	home := map[string]*engines.Home{}
-	return append(targets, real{"podman-4", func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
+	return append(targets, target{"podman-4", func(t *testing.T, repo repository, tag string, _ formattest.Blob) (bool, string) {
 		t.Helper()
 		if home[repo.addr] == nil {
 			home[repo.addr] = engines.NewHome(t, repo.addr)
