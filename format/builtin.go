@@ -211,13 +211,13 @@ func (p Profile) validateLimits() error {
 }
 
 func (f Fact) validate() error {
-	about := []string{aboutReferrers, aboutConversion, aboutSchema1, aboutTolerance, aboutGeneral}
+	about := []string{aboutReferrers, aboutConversion, aboutTolerance, aboutGeneral}
 	for _, r := range Rules() {
 		about = append(about, r.ID)
 	}
 	switch {
 	case !slices.Contains(about, f.About):
-		return fmt.Errorf("facts: about %q is neither the id of a rule nor one of %s%.0w", clip(f.About), joinWords(about[:5]), errdefs.ErrInvalidArgument)
+		return fmt.Errorf("facts: about %q is neither the id of a rule nor one of %s%.0w", clip(f.About), joinWords(about[:4]), errdefs.ErrInvalidArgument)
 	case !slices.Contains(confidences, f.Confidence):
 		return fmt.Errorf("facts: confidence %q is none of %s%.0w", clip(string(f.Confidence)), joinWords(confidences), errdefs.ErrInvalidArgument)
 	case f.Says == "" || f.Source == "" || f.Date == "":

@@ -16,14 +16,10 @@ import (
 // Check says what p does not accept in the image at root. It reads documents,
 // and configs where a rule needs them, and changes nothing. The error is for
 // what cannot be read at all, or must not be; what merely does not conform is
-// in the report.
+// in the report. Of Docker V2 Schema 1 it says no more than that it is that.
 func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p Profile) (*Report, error) {
 	c := newConversion(src, p, Options{})
-	c.checking = true
-	if err := c.plan(ctx, root); err != nil {
-		return nil, withOp("check", err)
-	}
-	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(p.judge(c.findings)), Notes: orEmpty(c.notes)}, nil
+	return c.check(ctx, root)
 }
 
 // CheckDocument is [Check] of one index or manifest alone, as `docker buildx
@@ -32,11 +28,22 @@ func Check(ctx context.Context, src content.Provider, root ocispec.Descriptor, p
 func CheckDocument(ctx context.Context, body []byte, mediaType string, p Profile) (*Report, error) {
 	root := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(body), Size: int64(len(body))}
 	c := newConversion(oneDocument(body), p, Options{})
-	c.checking, c.shallow = true, true
-	if err := c.plan(ctx, root); err != nil {
-		return nil, withOp("check", err)
+	c.shallow = true
+	return c.check(ctx, root)
+}
+
+// check plans, and reports what the plan would have to mend.
+func (c *conversion) check(ctx context.Context, root ocispec.Descriptor) (*Report, error) {
+	c.checking = true
+	switch root.MediaType {
+	case MediaTypeDockerSchema1, MediaTypeDockerSchema1Signed:
+		c.findings = append(c.findings, Finding{Rule: ruleSchema1.ID, Desc: root, Detail: "a Docker V2 Schema 1 manifest"})
+	default:
+		if err := c.plan(ctx, root); err != nil {
+			return nil, withOp("check", err)
+		}
 	}
-	return &Report{Profile: p.Name, Root: root, Findings: orEmpty(p.judge(c.findings)), Notes: orEmpty(c.notes)}, nil
+	return &Report{Profile: c.profile.Name, Root: root, Findings: orEmpty(c.profile.judge(c.findings)), Notes: orEmpty(c.notes)}, nil
 }
 
 // oneDocument is a store that holds one document and nothing else.

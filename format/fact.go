@@ -64,7 +64,6 @@ const Undated = "undated"
 const (
 	aboutReferrers  = "referrers"  // the referrers API
 	aboutConversion = "conversion" // what the target makes of images itself
-	aboutSchema1    = "schema1"    // Docker V2 Schema 1
 	aboutTolerance  = "tolerance"  // rules that the target does not mind
 	aboutGeneral    = "general"
 )
@@ -72,7 +71,7 @@ const (
 // Fact is one thing that is known of a target, and from where.
 type Fact struct {
 	// About is the id of the rule that it is evidence for, or one of
-	// "referrers", "conversion", "schema1", "tolerance" and "general".
+	// "referrers", "conversion", "tolerance" and "general".
 	About string `json:"about"`
 	// Says is the fact, in a sentence.
 	Says string `json:"says"`

@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v5"
 
 	"github.com/manifest-format/manifest-format/format"
+	"github.com/manifest-format/manifest-format/format/formattest"
 )
 
 func profileFiles(t *testing.T) []string {
@@ -88,7 +89,7 @@ func TestSchemaKnowsTheRules(t *testing.T) {
 	if err := json.Unmarshal(format.ProfileSchema, &schema); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"conversion", "general", "referrers", "schema1", "tolerance"}
+	want := []string{"conversion", "general", "referrers", "tolerance"}
 	for _, r := range format.Rules() {
 		want = append(want, r.ID)
 	}
@@ -302,6 +303,25 @@ func TestCombinationIsStricter(t *testing.T) {
 			if err != nil || !report.OK() {
 				t.Errorf("%s: what is right for %s is not for %s: %+v, %v", name, names, name, report, err)
 			}
+		}
+	}
+}
+
+// Of a Schema 1 manifest a check says who takes it, and who does not.
+func TestCheckSchema1(t *testing.T) {
+	s := formattest.NewStore()
+	root := s.Put(format.MediaTypeDockerSchema1Signed, []byte(`{"schemaVersion":1}`))
+	for name, want := range map[string]format.Severity{
+		"aws-ecr": "", "containerd-1.7": "", "containerd-2.1": format.SeverityError, "docker-hub": format.SeverityError,
+		"oracle-registry": format.SeverityNote, "docker": format.SeverityError,
+	} {
+		p, _ := format.LookupProfile(name)
+		report, err := format.Check(t.Context(), s, root, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := report.Severity(); got != want {
+			t.Errorf("%s: %q, not %q: %+v", name, got, want, report.Findings)
 		}
 	}
 }

@@ -50,6 +50,7 @@ var (
 var (
 	ruleMixed           = Rule{"mixed-formats", "a manifest names a config and layers of its own format", true, sourceOCI + " manifest.md; " + sourceDocker}
 	ruleMixedIndex      = Rule{"mixed-index", "an index names images of its own format", true, sourceOCI + " image-index.md; " + sourceDocker}
+	ruleSchema1         = Rule{"schema1", "the image is not in Docker V2 Schema 1, which is deprecated", false, sourceDocker}
 	ruleDockerZstd      = Rule{"docker-zstd", "no layer of a Docker image is compressed with zstd", true, sourceDocker}
 	ruleAttestationForm = Rule{"attestation-form", "attestations in the index have the form that the target takes", true, sourceProfile}
 	ruleIndexRequired   = Rule{"index-required", "the root is an index", true, sourceProfile}
@@ -97,7 +98,7 @@ func detailIDs() []string {
 // target may not mind.
 func tolerable() []string {
 	var ids []string
-	for _, r := range []Rule{ruleMixed, ruleMixedIndex, ruleLayerType, ruleDockerZstd, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform, ruleAttestations} {
+	for _, r := range []Rule{ruleMixed, ruleMixedIndex, ruleLayerType, ruleDockerZstd, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform, ruleAttestations, ruleSchema1} {
 		ids = append(ids, r.ID)
 	}
 	return ids
@@ -106,7 +107,7 @@ func tolerable() []string {
 // Rules returns every rule, in a stable order.
 func Rules() []Rule {
 	return append([]Rule{
-		ruleMediaType, ruleMixed, ruleMixedIndex, ruleLayerType, ruleDockerZstd, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
+		ruleMediaType, ruleMixed, ruleMixedIndex, ruleSchema1, ruleLayerType, ruleDockerZstd, ruleCompression, ruleAnnotations, ruleFields, ruleNestedIndex, rulePlatform,
 		ruleArtifact, ruleAttestations, ruleAttestationForm, ruleSingle, ruleIndexRequired, rulePlatformNeeded,
 		ruleLayerCount, ruleLayerSize, ruleImageSize, ruleDocumentSize, ruleHealthcheck, ruleSamePlatform, ruleStaleMetadata,
 	}, details()...)
