@@ -19,9 +19,9 @@ func ProfileList(streams command.Streams, list []format.Profile, format string) 
 	}
 	style := styleOf(streams.Out())
 	var rows table
-	rows.add(style.faint("PROFILE"), style.faint("ALIASES"), style.faint("KIND"), style.faint("FORMATS"), style.faint("INDEX"), style.faint("TARGET"))
+	rows.add(style.faint("PROFILE"), style.faint("KIND"), style.faint("FORMATS"), style.faint("INDEX"), style.faint("TARGET"), style.faint("ALIASES"))
 	for _, p := range list {
-		rows.add(printable(p.Name), orDash(p.Aliases), orDash([]string{string(p.Kind)}), orAny(p.Formats), indexWord(p), printable(p.Title))
+		rows.add(printable(p.Name), orDash([]string{string(p.Kind)}), orAny(p.Formats), indexWord(p), orDash([]string{p.Title}), orDash(p.Aliases))
 	}
 	var b strings.Builder
 	rows.write(&b, "")
