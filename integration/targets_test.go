@@ -6,6 +6,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -173,4 +174,39 @@ func attestationsOf(t *testing.T, repo repository, tag string) string {
 		text += string(body) + string(repo.blob(t, manifest.Config.Digest))
 	}
 	return someSize.ReplaceAllString(someDigest.ReplaceAllString(text, "DIGEST"), `"size": N`)
+}
+
+// TestExporterEmitsForTargets has one attested build go to three targets at
+// once, each of which refuses what the others take.
+func TestExporterEmitsForTargets(t *testing.T) {
+	t.Parallel()
+	output := []string{"type=manifest-format,push=true,registry.insecure=true"}
+	registries := map[string]*refusing.Registry{}
+	for n, target := range []string{"heroku-registry", "gitlab", "zot"} {
+		p, _ := format.LookupProfile(target)
+		registries[target] = refusing.New(p)
+		server := httptest.NewServer(registries[target])
+		t.Cleanup(server.Close)
+		prefix := fmt.Sprintf("emit.%d.", n+1)
+		output = append(output, prefix+"for="+target, prefix+"name="+strings.TrimPrefix(server.URL, "http://")+"/app:1")
+		if target == "heroku-registry" {
+			output = append(output, prefix+"platform=linux/amd64")
+		}
+	}
+	emissions := emit(t, engines.Build{
+		Context:   twoPlatforms(t, scratch),
+		Platforms: bothPlatforms,
+		Options:   []string{"attest:provenance=mode=max"},
+		Output:    strings.Join(output, ","),
+	})
+	for n, want := range []string{dockerManifest, ociIndex, ociIndex} {
+		if got := emissions[n].Root.MediaType; got != want {
+			t.Errorf("for %s the root is a %s, not a %s", emissions[n].Profile, got, want)
+		}
+	}
+	for target, r := range registries {
+		if refusals := r.Refusals(); len(refusals) > 0 {
+			t.Errorf("%s refused something for %q", target, refusals)
+		}
+	}
 }
