@@ -6,6 +6,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -27,6 +28,9 @@ type chromium struct {
 	out     *bufio.Reader
 	last    int
 	session string
+	// stderr is what it complains of, gone that it ended by itself.
+	stderr *bytes.Buffer
+	gone   bool
 	// events are the names of those that came, with what they say.
 	events []event
 }
@@ -35,6 +39,10 @@ type event struct {
 	Method string          `json:"method"`
 	Params json.RawMessage `json:"params"`
 }
+
+// startTries is how often the browser is started. One that ends before its
+// first answer, as was seen on a busy machine, says nothing of the pages.
+const startTries = 3
 
 // startChromium starts the browser with a page of that size. In CI it has to
 // be there: `.ci/packages chromium`.
@@ -47,38 +55,21 @@ func startChromium(t *testing.T, width, height int) *chromium {
 		}
 		t.Skip(err)
 	}
-	theirIn, in, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, theirOut, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home := t.TempDir()
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--hide-scrollbars", "--user-data-dir="+filepath.Join(home, "profile"), "--remote-debugging-pipe")
-	cmd.Env = append(os.Environ(), "HOME="+home)
-	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	theirIn.Close()
-	theirOut.Close()
-	c := &chromium{t: t, in: in, out: bufio.NewReader(out)}
-	t.Cleanup(func() {
-		kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		c.session = ""
-		c.call("Browser.close", nil, nil)
-		in.Close()
-		out.Close()
-		_ = cmd.Wait()
-	})
+	var c *chromium
 	var target struct {
 		ID string `json:"targetId"`
 	}
-	c.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	for n := 1; ; n++ {
+		c = launchChromium(t, path)
+		err := c.try("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+		if err == nil {
+			break
+		}
+		c.gone = true
+		if t.Logf("start %d of chromium: %v\n%s", n, err, c.stderr); n == startTries {
+			t.Fatal(err)
+		}
+	}
 	var attached struct {
 		ID string `json:"sessionId"`
 	}
@@ -91,9 +82,55 @@ func startChromium(t *testing.T, width, height int) *chromium {
 	return c
 }
 
+// launchChromium starts a browser that ends with the test.
+func launchChromium(t *testing.T, path string) *chromium {
+	t.Helper()
+	theirIn, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, theirOut, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	c := &chromium{t: t, in: in, out: bufio.NewReader(out), stderr: &bytes.Buffer{}}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+		"--hide-scrollbars", "--user-data-dir="+filepath.Join(home, "profile"), "--remote-debugging-pipe")
+	cmd.Env = append(os.Environ(), "HOME="+home)
+	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
+	cmd.Stderr = c.stderr
+	// A helper that outlives the browser must not keep the test waiting.
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirIn.Close()
+	theirOut.Close()
+	t.Cleanup(func() {
+		kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		if c.session = ""; !c.gone {
+			c.call("Browser.close", nil, nil)
+		}
+		in.Close()
+		out.Close()
+		_ = cmd.Wait()
+	})
+	return c
+}
+
 // call runs one command, and keeps the events that come until it is answered.
 func (c *chromium) call(method string, params, result any) {
 	c.t.Helper()
+	if err := c.try(method, params, result); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// try is call for a browser that may be gone.
+func (c *chromium) try(method string, params, result any) error {
 	c.last++
 	message := map[string]any{"id": c.last, "method": method}
 	if params != nil {
@@ -104,25 +141,27 @@ func (c *chromium) call(method string, params, result any) {
 	}
 	body, err := json.Marshal(message)
 	if err != nil {
-		c.t.Fatal(err)
+		return err
 	}
 	if _, err := c.in.Write(append(body, 0)); err != nil {
-		c.t.Fatalf("%s: %v", method, err)
+		return fmt.Errorf("%s: %w", method, err)
 	}
 	for {
-		answer := c.read(method)
-		if answer.ID != c.last {
+		answer, err := c.next()
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", method, err)
+		case answer.ID != c.last:
 			continue
+		case answer.Error != nil:
+			return fmt.Errorf("%s: %s", method, answer.Error.Message)
+		case result == nil:
+			return nil
 		}
-		if answer.Error != nil {
-			c.t.Fatalf("%s: %s", method, answer.Error.Message)
+		if err := json.Unmarshal(answer.Result, result); err != nil {
+			return fmt.Errorf("%s: %w", method, err)
 		}
-		if result != nil {
-			if err := json.Unmarshal(answer.Result, result); err != nil {
-				c.t.Fatalf("%s: %v", method, err)
-			}
-		}
-		return
+		return nil
 	}
 }
 
@@ -135,20 +174,18 @@ type answer struct {
 	event
 }
 
-func (c *chromium) read(during string) answer {
-	c.t.Helper()
+// next reads what the browser says next, and keeps it if it is an event.
+func (c *chromium) next() (answer, error) {
+	var a answer
 	body, err := c.out.ReadBytes(0)
 	if err != nil {
-		c.t.Fatalf("%s: chromium is gone: %v", during, err)
+		return a, fmt.Errorf("chromium is gone: %w", err)
 	}
-	var a answer
-	if err := json.Unmarshal(body[:len(body)-1], &a); err != nil {
-		c.t.Fatal(err)
-	}
+	err = json.Unmarshal(body[:len(body)-1], &a)
 	if a.Method != "" {
 		c.events = append(c.events, a.event)
 	}
-	return a
+	return a, err
 }
 
 // open loads a page from a file, and waits until it is there.
@@ -161,7 +198,9 @@ func (c *chromium) open(page string) {
 	c.events = nil
 	c.call("Page.navigate", map[string]any{"url": "file://" + file}, nil)
 	for !c.had("Page.loadEventFired") {
-		c.read("load")
+		if _, err := c.next(); err != nil {
+			c.t.Fatalf("load: %v", err)
+		}
 	}
 }
 
