@@ -5,6 +5,7 @@ package format
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -26,15 +27,19 @@ var builtin embed.FS
 //go:embed profile/schema/profile.schema.json
 var ProfileSchema []byte
 
-// files maps each name and alias of a built-in profile to its file.
-var files = sync.OnceValue(func() map[string]string {
-	byName := map[string]string{}
+// fileOf is the file of the built-in profile of that name.
+func fileOf(name string) string { return "profile/" + name + ".json" }
+
+// aliases maps each alias of a built-in profile to its name. It reads them all,
+// for who uses an alias.
+var aliases = sync.OnceValue(func() map[string]string {
+	names := map[string]string{}
 	for _, p := range Profiles() {
-		for _, name := range append([]string{p.Name}, p.Aliases...) {
-			byName[name] = "profile/" + p.Name + ".json"
+		for _, alias := range p.Aliases {
+			names[alias] = p.Name
 		}
 	}
-	return byName
+	return names
 })
 
 // LookupProfile returns the built-in profile of that name or alias. Names with
@@ -52,11 +57,17 @@ func LookupProfile(name string) (Profile, bool) {
 		p, err := CombineProfiles(all...)
 		return p, err == nil
 	}
-	file, ok := files()[name]
+	if !profileName(name) {
+		return Profile{}, false
+	}
+	if _, err := fs.Stat(builtin, fileOf(name)); err == nil {
+		return readBuiltin(fileOf(name)), true
+	}
+	name, ok := aliases()[name]
 	if !ok {
 		return Profile{}, false
 	}
-	return readBuiltin(file), true
+	return readBuiltin(fileOf(name)), true
 }
 
 // Profiles returns the built-in profiles: the specifications first, then the

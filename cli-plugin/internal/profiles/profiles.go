@@ -28,51 +28,60 @@ const (
 // maxFileSize is as large as a profile may be.
 const maxFileSize = 1 << 20
 
-// Set is the profiles that can be named.
+// Set is the profiles that can be named: the project's go before the user's,
+// and those before the built-in ones.
 type Set struct {
-	// all has each name once: the project's profiles go before the user's, and
-	// those before the built-in ones.
-	all []format.Profile
+	// own are the user's and the project's, each name once. The built-in ones
+	// are read when they are needed: most commands need one, or none.
+	own []format.Profile
 }
 
-// Load reads the profiles of the user and of the project in the folder dir,
-// and adds the built-in ones. A file that is no profile is an error.
+// Load reads the profiles of the user and of the project that the folder dir
+// is in. A file that is no profile is an error.
 func Load(dir string) (*Set, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
 	s := &Set{}
 	for _, folder := range []string{projectIn(dir), filepath.Join(config.Dir(), userFolder)} {
 		own, err := readFolder(folder)
 		if err != nil {
 			return nil, err
 		}
-		s.add(own)
+		for _, p := range own {
+			if !s.owns(p.Name) {
+				s.own = append(s.own, p)
+			}
+		}
 	}
-	s.add(format.Profiles())
 	return s, nil
 }
 
-// add adds profiles whose names are not taken.
-func (s *Set) add(more []format.Profile) {
-	for _, p := range more {
-		if s.named(p.Name) == nil {
-			s.all = append(s.all, p)
-		}
-	}
+// owns reports whether the user or the project has a profile of that name: a
+// built-in one is then hidden, its aliases and hosts too.
+func (s *Set) owns(name string) bool {
+	return slices.ContainsFunc(s.own, func(p format.Profile) bool { return p.Name == name })
 }
 
-// named returns the profile of that name or alias, nil if there is none. A
-// name is stronger than an alias.
-func (s *Set) named(name string) *format.Profile {
-	for i := range s.all {
-		if s.all[i].Name == name {
-			return &s.all[i]
+// named returns the profile of that name or alias. A name is stronger than an
+// alias.
+func (s *Set) named(name string) (format.Profile, bool) {
+	for _, p := range s.own {
+		if p.Name == name {
+			return p, true
 		}
 	}
-	for i := range s.all {
-		if slices.Contains(s.all[i].Aliases, name) {
-			return &s.all[i]
+	builtin, ok := format.LookupProfile(name)
+	if ok && builtin.Name == name {
+		return builtin, true
+	}
+	for _, p := range s.own {
+		if slices.Contains(p.Aliases, name) {
+			return p, true
 		}
 	}
-	return nil
+	return builtin, ok && !s.owns(builtin.Name)
 }
 
 // projectIn returns the project's folder of profiles, empty if there is none.
@@ -141,7 +150,12 @@ func ReadFile(path string) (format.Profile, error) {
 
 // All returns every profile once, the specifications first, then by name.
 func (s *Set) All() []format.Profile {
-	all := slices.Clone(s.all)
+	all := slices.Clone(s.own)
+	for _, p := range format.Profiles() {
+		if !s.owns(p.Name) {
+			all = append(all, p)
+		}
+	}
 	slices.SortStableFunc(all, func(a, b format.Profile) int {
 		if first := a.Kind == format.KindSpecification; first != (b.Kind == format.KindSpecification) {
 			if first {
@@ -188,11 +202,11 @@ func (s *Set) List(spec string) ([]format.Profile, error) {
 			all = append(all, p)
 			continue
 		}
-		p := s.named(name)
-		if p == nil {
+		p, ok := s.named(name)
+		if !ok {
 			return nil, s.unknown(name)
 		}
-		all = append(all, *p)
+		all = append(all, p)
 	}
 	return all, nil
 }
@@ -204,8 +218,13 @@ func IsFile(spec string) bool {
 
 // ForHost returns the profile of the registry at that host.
 func (s *Set) ForHost(host string) (format.Profile, bool) {
-	for _, p := range s.all {
+	for _, p := range s.own {
 		if p.IsAt(host) {
+			return p, true
+		}
+	}
+	for _, p := range format.Profiles() {
+		if p.IsAt(host) && !s.owns(p.Name) {
 			return p, true
 		}
 	}

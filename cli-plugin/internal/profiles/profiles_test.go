@@ -75,6 +75,35 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// TestProjectAbove is in a folder of the project, which commands call ".": the
+// project's profiles are above it. One hides the built-in one of its name, with
+// its aliases and its hosts.
+func TestProjectAbove(t *testing.T) {
+	project := t.TempDir()
+	was := config.Dir()
+	config.SetDir(t.TempDir())
+	t.Cleanup(func() { config.SetDir(was) })
+	write(t, filepath.Join(project, projectFolder, "ecr.json"), `{"name":"aws-ecr","title":"the project's"}`)
+	below := filepath.Join(project, "a", "b")
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(below)
+	set, err := Load(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := set.Find("aws-ecr"); err != nil || p.Title != "the project's" {
+		t.Errorf("aws-ecr is %q, %v", p.Title, err)
+	}
+	if p, err := set.Find("ecr"); err == nil {
+		t.Errorf("the alias of a hidden profile is %q", p.Title)
+	}
+	if p, ok := set.ForHost("123456789012.dkr.ecr.eu-west-1.amazonaws.com"); ok {
+		t.Errorf("the host of a hidden profile is for %q", p.Title)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for name, text := range map[string]string{"bad": `{`, "typo": `{"name":"x","format":["oci"]}`, "several": `{"name":"x,y"}`, "large": strings.Repeat(" ", maxFileSize+1)} {
 		dir := t.TempDir()
