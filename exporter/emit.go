@@ -103,11 +103,11 @@ func (i *instance) commit(ctx context.Context, e *emitted, opts *containerimage.
 		if err := i.provide(ctx, e, src, info.SessionID); err != nil {
 			return ocispec.Descriptor{}, err
 		}
-		foreign, err := e.compressedOtherwise(ctx, *desc)
+		accepted, err := e.profile.AcceptsLayers(ctx, e.content, *desc)
 		if err != nil {
 			return ocispec.Descriptor{}, err
 		}
-		if !foreign || opts.RefCfg.Compression.Force {
+		if accepted || opts.RefCfg.Compression.Force {
 			root := *desc
 			// BuildKit passes the config's digest in the root's annotations.
 			delete(root.Annotations, exptypes.ExporterConfigDigestKey)
@@ -152,21 +152,6 @@ func eachRef(src *bkexporter.Source, f func(cache.ImmutableRef) error) error {
 		}
 	}
 	return nil
-}
-
-// compressedOtherwise reports whether a layer has a compression that the
-// profile does not take.
-func (e *emitted) compressedOtherwise(ctx context.Context, root ocispec.Descriptor) (bool, error) {
-	target := e.profile.Target(format.OCI)
-	for node, err := range format.Walk(ctx, e.content, root) {
-		if err != nil {
-			return false, err
-		}
-		if t := node.Type; t.Kind == format.KindLayer && !t.Foreign && !e.profile.Accepts(target, t.Compression) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // convert turns the committed image into what the profile takes, in the

@@ -2,10 +2,24 @@
 
 package format
 
-// Target returns the format that the profile has an image in that is in f: f
-// itself if the profile accepts it.
-func (p Profile) Target(f Format) Format { return p.target(f) }
+import (
+	"context"
 
-// Accepts reports whether the profile accepts layers of format f with
-// compression c. Those that it does not are recompressed.
-func (p Profile) Accepts(f Format, c Compression) bool { return p.accepts(f, c) }
+	"github.com/containerd/containerd/v2/core/content"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// AcceptsLayers reports whether p accepts every layer of the image at root in
+// the compression that it has, foreign ones aside. It reads documents only. A
+// builder that is told so can recompress what Convert would have to.
+func (p Profile) AcceptsLayers(ctx context.Context, src content.Provider, root ocispec.Descriptor) (bool, error) {
+	for node, err := range Walk(ctx, src, root) {
+		if err != nil {
+			return false, err
+		}
+		if t := node.Type; t.Kind == KindLayer && !t.Foreign && !p.Accepts(p.Target(t.Format), t.Compression) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

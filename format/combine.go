@@ -107,7 +107,7 @@ func (p Profile) and(q Profile) (Profile, error) {
 
 // compressible reports whether some layer of that format is accepted.
 func (p Profile) compressible(f Format) bool {
-	return slices.ContainsFunc([]Compression{Gzip, Zstd, Uncompressed}, func(c Compression) bool { return p.accepts(f, c) })
+	return slices.ContainsFunc([]Compression{Gzip, Zstd, Uncompressed}, func(c Compression) bool { return p.Accepts(f, c) })
 }
 
 // bothIndex is the use of an index that both allow.

@@ -218,8 +218,8 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 		return err
 	}
 	c.graph = g
-	c.target = c.profile.target(g.root.typ.Format)
-	if o := c.opts.Compression; o != "" && !c.profile.accepts(c.target, o) {
+	c.target = c.profile.Target(g.root.typ.Format)
+	if o := c.opts.Compression; o != "" && !c.profile.Accepts(c.target, o) {
 		return &Error{Op: "convert", Desc: root, Err: fmt.Errorf("%w: %s has no layers with compression %s", ErrNoEquivalent, c.profile.Name, o)}
 	}
 	if err := c.prefetch(ctx); err != nil {

@@ -144,7 +144,7 @@ func (p Profile) takes(m MediaType) bool {
 	case KindIndex:
 		return p.Index != IndexForbidden
 	case KindLayer:
-		return p.accepts(m.Format, m.Compression) && (!m.Foreign || !p.holds(ruleLayerURLs))
+		return p.Accepts(m.Format, m.Compression) && (!m.Foreign || !p.holds(ruleLayerURLs))
 	default:
 		return true
 	}
@@ -153,8 +153,9 @@ func (p Profile) takes(m MediaType) bool {
 // holds reports whether the target holds images to a rule that only some do.
 func (p Profile) holds(r Rule) bool { return slices.Contains(p.Details, r.ID) }
 
-// target is the format that the profile has images in, given one that is in f.
-func (p Profile) target(f Format) Format {
+// Target returns the format that the profile has an image in that is in f: f
+// itself if the profile accepts it.
+func (p Profile) Target(f Format) Format {
 	if len(p.Formats) == 0 || slices.Contains(p.Formats, f) {
 		return f
 	}
@@ -179,18 +180,19 @@ func (p Profile) lists(c Compression) bool {
 	return len(p.Compressions) == 0 || slices.Contains(p.Compressions, c)
 }
 
-// accepts reports whether layers of format f may have compression c.
-func (p Profile) accepts(f Format, c Compression) bool {
+// Accepts reports whether the profile accepts layers of format f with
+// compression c. Those that it does not are recompressed.
+func (p Profile) Accepts(f Format, c Compression) bool {
 	return p.lists(c) && MediaType{Format: f, Kind: KindLayer, Compression: c}.Standard()
 }
 
 // compression is what a layer of compression c has in format f.
 func (p Profile) compression(f Format, c Compression) Compression {
-	if p.accepts(f, c) {
+	if p.Accepts(f, c) {
 		return c
 	}
 	for _, other := range p.Compressions {
-		if p.accepts(f, other) {
+		if p.Accepts(f, other) {
 			return other
 		}
 	}

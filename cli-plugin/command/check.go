@@ -209,15 +209,11 @@ func assess(ctx context.Context, dockerCLI dockercommand.Cli, o checkOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	src, err := location.OpenSource(ctx, place, dockerCLI.In(), o.places)
+	src, root, err := location.OpenImage(ctx, place, dockerCLI.In(), o.places)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	root, err := src.Resolve(ctx)
-	if err != nil {
-		return nil, err
-	}
 	a, err := conformance.Assess(ctx, src, root, place.String(), targets, options)
 	return a, explain(place, err)
 }

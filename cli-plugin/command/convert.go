@@ -148,15 +148,11 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	if o.inferred && !o.print.Quiet {
 		printer.Note(dockerCLI, fmt.Sprintf("for %s, whose registry %s is in (--for names another target)", o.profile.Name, destination))
 	}
-	src, err := location.OpenSource(ctx, source, dockerCLI.In(), o.places)
+	src, root, err := location.OpenImage(ctx, source, dockerCLI.In(), o.places)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	root, err := src.Resolve(ctx)
-	if err != nil {
-		return err
-	}
 	if o.print.Quiet {
 		o.progress = printer.ProgressQuiet
 	}

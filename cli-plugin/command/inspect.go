@@ -81,15 +81,11 @@ func runInspect(ctx context.Context, dockerCLI dockercommand.Cli, o inspectOptio
 	if err != nil {
 		return err
 	}
-	src, err := location.OpenSource(ctx, place, dockerCLI.In(), o.places)
+	src, root, err := location.OpenImage(ctx, place, dockerCLI.In(), o.places)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	root, err := src.Resolve(ctx)
-	if err != nil {
-		return err
-	}
 	if o.raw && len(o.platforms) == 0 {
 		return explain(place, printRaw(ctx, dockerCLI, src, root))
 	}

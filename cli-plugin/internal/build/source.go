@@ -68,7 +68,7 @@ func (x *run) sourceFor(ctx context.Context, w *Wanted) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	accepted, err := s.acceptable(ctx, w.Profile)
+	accepted, err := w.Profile.AcceptsLayers(ctx, s, s.root)
 	if err != nil || accepted || x.wayFor(w) == fromEngine {
 		return s, err
 	}
@@ -78,19 +78,6 @@ func (x *run) sourceFor(ctx context.Context, w *Wanted) (*source, error) {
 	}
 	o = o.Without(attrCompressionLevel).With(attrCompression, string(compression)).With(attrForceCompression, "true")
 	return x.source(ctx, x.wayFor(w), o)
-}
-
-// acceptable reports whether a profile takes all layers as they are.
-func (s *source) acceptable(ctx context.Context, p format.Profile) (bool, error) {
-	for node, err := range format.Walk(ctx, s, s.root) {
-		if err != nil {
-			return false, err
-		}
-		if t := node.Type; t.Kind == format.KindLayer && !t.Foreign && !p.Accepts(p.Target(t.Format), t.Compression) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // attrInline keeps a provenance that is not asked for, as BuildKit's pushes
@@ -241,13 +228,9 @@ func (x *run) loadByBuildx(ctx context.Context) (digest.Digest, error) {
 }
 
 func (x *run) open(ctx context.Context, place location.Location, o location.Options) (*source, error) {
-	src, err := location.OpenSource(ctx, place, nil, o)
+	src, root, err := location.OpenImage(ctx, place, nil, o)
 	if err != nil {
-		return nil, err
-	}
-	s := &source{Source: src, place: place}
-	if s.root, err = src.Resolve(ctx); err != nil {
 		return nil, fmt.Errorf("find what was built: %w", err)
 	}
-	return s, nil
+	return &source{Source: src, place: place, root: root}, nil
 }

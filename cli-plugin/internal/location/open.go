@@ -78,6 +78,20 @@ func OpenSource(ctx context.Context, l Location, stdin Input, o Options) (Source
 	return nil, errors.ErrUnsupported
 }
 
+// OpenImage is OpenSource for the image that l names, which has to be there.
+func OpenImage(ctx context.Context, l Location, stdin Input, o Options) (Source, ocispec.Descriptor, error) {
+	src, err := OpenSource(ctx, l, stdin, o)
+	if err != nil {
+		return nil, ocispec.Descriptor{}, err
+	}
+	root, err := src.Resolve(ctx)
+	if err != nil {
+		src.Close()
+		return nil, ocispec.Descriptor{}, err
+	}
+	return src, root, nil
+}
+
 // named is what layouts and archives have in common.
 type named interface {
 	content.Provider
