@@ -167,6 +167,19 @@ func TestPeers(t *testing.T) {
 			expectGone(t, c.process, func() { c.Stop(t) })
 		})
 	}
+	t.Run("containerd with CRI", func(t *testing.T) {
+		c := StartContainerd(t, ContainerdOptions{CRI: true})
+		c.Restart(t)
+		if !c.CRIReady(t) {
+			t.Error("the CRI is not ready")
+		}
+		if err := c.PullCRI(t, image); err != nil {
+			t.Errorf("CRI: %v", err)
+		}
+		if got := c.Ctr(t, "--namespace", CRINamespace, "images", "ls", "--quiet").Stdout; !strings.Contains(got, image) {
+			t.Errorf("it holds %q, want %s", got, image)
+		}
+	})
 	for name, o := range map[string]DockerdOptions{"dockerd": {}, "dockerd-graph": {GraphStore: true}, "dockerd-v20": {V20: true}} {
 		t.Run(name, func(t *testing.T) {
 			d := StartDockerd(t, o)
