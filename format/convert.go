@@ -213,7 +213,7 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	if len(c.opts.Platforms) > 0 {
 		only = platforms.Any(c.opts.Platforms...)
 	}
-	g, err := load(ctx, c.src, root, loadOptions{concurrency: c.opts.Concurrency, only: only, shallow: c.shallow})
+	g, err := load(ctx, c.src, root, loadOptions{concurrency: c.opts.Concurrency, only: only, partial: c.opts.Partial, shallow: c.shallow})
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,11 @@ type loadOptions struct {
 	// whose index names another one are not, nor is what speaks of them: an
 	// engine has the index of all platforms and the content of one.
 	only platforms.Matcher
+	// partial says that the source holds of an image what was pulled, which may
+	// lack what is attested of it.
+	partial bool
+	// holdings has documents that are not there marked so, but for the root.
+	holdings bool
 	// shallow reads the root alone.
 	shallow bool
 }
@@ -195,7 +200,7 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 			key := docKey{m.Digest, m.MediaType}
 			child, ok := l.seen[key]
 			if !ok {
-				child = &document{desc: m.Descriptor, path: path, optional: l.only != nil && m.isAttestation()}
+				child = &document{desc: m.Descriptor, path: path, optional: l.optional(m)}
 				l.seen[key] = child
 				next = append(next, child)
 			} else if child.desc.Size != m.Size {
@@ -205,6 +210,11 @@ func (l *loader) nextLevel(level []*document) ([]*document, error) {
 		}
 	}
 	return next, nil
+}
+
+// optional reports whether a document may be missing.
+func (l *loader) optional(m *descriptor) bool {
+	return l.holdings || (l.partial || l.only != nil) && m.isAttestation()
 }
 
 // pass marks the entries of an index that are not to be read.

@@ -58,6 +58,10 @@ type Options struct {
 	// Platforms to keep, matched as containerd's platforms package does. Empty
 	// keeps all. One that matches nothing is an error that lists those there are.
 	Platforms []ocispec.Platform
+	// Partial says that the source is an engine's, which holds of an image what
+	// was pulled or built: attestations that are not there are losses, and no
+	// error. They are so too where Platforms chooses. See [Holdings].
+	Partial bool
 	// Single makes the one platform that is left the root, without an index.
 	Single bool
 	// Index wraps a single manifest in an index.
