@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -97,6 +99,58 @@ func (p pulledPart) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (cont
 	return p.Provider.ReaderAt(ctx, desc)
 }
 
+// RequireWhole returns an error of class ErrNotFound unless holdings, those of
+// root, have all images for the platforms wanted; for every one if none is
+// named. What is attested of them does not count: see [PulledPart].
+func RequireWhole(root ocispec.Descriptor, holdings []Holding, wanted []ocispec.Platform) error {
+	var whole, parts []string
+	var first *Holding
+	for _, h := range holdings {
+		if h.About != "" || len(wanted) > 0 && h.Platform != nil && !platforms.Any(wanted...).Match(*h.Platform) {
+			continue
+		}
+		name := h.Desc.Digest.String()
+		if h.Platform != nil {
+			name = platforms.FormatAll(*h.Platform)
+		}
+		switch {
+		case h.Whole():
+			whole = append(whole, name)
+			continue
+		case h.Platform == nil && len(wanted) > 0:
+			continue // of what the platform is not known, something else may be meant
+		case h.Missing[0].Digest == h.Desc.Digest:
+			parts = append(parts, name+" lacks its manifest")
+		default:
+			parts = append(parts, fmt.Sprintf("%s lacks %s", name, howMany(len(h.Missing), "blob")))
+		}
+		if first == nil {
+			first = &h
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	text := "nothing of the image is all there"
+	if len(whole) > 0 {
+		text = "of the image, only " + strings.Join(whole, ", ") + " is all there"
+	}
+	const most = 4
+	if more := len(parts) - most; more > 0 {
+		parts = append(parts[:most], fmt.Sprintf("and %d more are not whole", more))
+	}
+	err := fmt.Errorf("%s, as only a part was pulled: %s; choose the platforms that are, or pull the others%.0w",
+		text, strings.Join(parts, ", "), errdefs.ErrNotFound)
+	return &Error{Op: "look for", Path: first.Path, Desc: root, Err: err}
+}
+
+func howMany(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // inOrder lists the documents below d, and d, each once.
 func inOrder(d *document) []*document {
 	seen := map[*document]bool{}
@@ -142,9 +196,9 @@ func (l holdings) holding(ctx context.Context, d *document) (Holding, error) {
 	if d.config == nil || slices.ContainsFunc(h.Missing, func(m ocispec.Descriptor) bool { return m.Digest == d.config.Digest }) {
 		return h, nil
 	}
-	platform, ok, err := l.platformOf(ctx, d)
+	p, ok, err := l.platformOf(ctx, d)
 	if h.Platform = nil; ok {
-		h.Platform = &platform
+		h.Platform = &p
 	}
 	return h, err
 }

@@ -82,6 +82,11 @@ func TestImportsRunDownward(t *testing.T) {
 			"github.com/moby/buildkit": "the engine knows no builder",
 			"github.com/docker/cli":    "the engine knows no command line",
 		},
+		"/format/containerd": {
+			"github.com/containerd/containerd/v2/client": "it works inside the daemon too",
+			"github.com/moby/buildkit":                   "the engine knows no builder",
+			"github.com/docker/cli":                      "the engine knows no command line",
+		},
 		"/format/registry": {
 			"google.golang.org/grpc":   "a registry speaks HTTP",
 			"github.com/moby/buildkit": "the engine knows no builder",

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format"
+)
+
+// LabelOwner is on the leases of drafts. A host that was killed finds by it
+// what it left, see [Store.Sweep].
+const LabelOwner = "manifest-format.owner"
+
+// The labels by which content keeps what it names.
+// https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md
+const (
+	labelConfig    = "containerd.io/gc.ref.content.config"
+	labelLayers    = "containerd.io/gc.ref.content.l."
+	labelManifests = "containerd.io/gc.ref.content.m."
+)
+
+// defaultExpiration is long enough for any conversion, and what a lease of
+// containerd's own client lasts.
+const defaultExpiration = 24 * time.Hour
+
+// DraftOptions change how a [Draft] is begun. The zero value works.
+type DraftOptions struct {
+	// Owner says whose lease it is, for [Store.Sweep]. It may be empty.
+	Owner string
+	// Expiration is how long the lease outlives a process that is killed. If 0
+	// or less, 24 hours. Nothing may be written after it.
+	Expiration time.Duration
+}
+
+// Draft is an image that is being written, held by a lease of its own. It is
+// safe for concurrent use.
+type Draft struct {
+	store *Store
+	lease leases.Lease
+}
+
+var _ format.Store = (*Draft)(nil)
+
+// Begin makes a lease. The caller ends it with [Draft.Close].
+func (s *Store) Begin(ctx context.Context, o DraftOptions) (*Draft, error) {
+	if o.Expiration <= 0 {
+		o.Expiration = defaultExpiration
+	}
+	opts := []leases.Opt{leases.WithRandomID(), leases.WithExpiration(o.Expiration)}
+	if o.Owner != "" {
+		opts = append(opts, leases.WithLabel(LabelOwner, o.Owner))
+	}
+	lease, err := s.services.Leases.Create(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("make a lease: %w", err)
+	}
+	return &Draft{s, lease}, nil
+}
+
+// Sweep deletes the leases of an owner that a process left which was killed,
+// and returns how many there were. Nobody else may be working as that owner.
+func (s *Store) Sweep(ctx context.Context, owner string) (int, error) {
+	left, err := s.services.Leases.List(ctx, `labels.`+strconv.Quote(LabelOwner)+`==`+strconv.Quote(owner))
+	if err != nil {
+		return 0, fmt.Errorf("list leases: %w", err)
+	}
+	for n, lease := range left {
+		if err := s.services.Leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
+			return n, fmt.Errorf("delete the lease %s: %w", lease.ID, err)
+		}
+	}
+	return len(left), nil
+}
+
+// Hold keeps an image that is there, with all it names, until Close.
+func (d *Draft) Hold(ctx context.Context, root ocispec.Descriptor) error {
+	resource := leases.Resource{ID: root.Digest.String(), Type: "content"}
+	if err := d.store.services.Leases.AddResource(ctx, d.lease, resource); err != nil {
+		return fmt.Errorf("lease %s: %w", root.Digest, err)
+	}
+	return nil
+}
+
+// ReaderAt implements [content.Provider].
+func (d *Draft) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	return d.store.ReaderAt(ctx, desc)
+}
+
+// Writer implements [content.Ingester]. Content that is there already is held
+// by the lease from then on.
+func (d *Draft) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	return d.store.services.Content.Writer(leases.WithLease(ctx, d.lease.ID), opts...)
+}
+
+// Abort removes what an unfinished Writer left.
+func (d *Draft) Abort(ctx context.Context, ref string) error {
+	return d.store.services.Content.Abort(ctx, ref)
+}
+
+// PutOptions say what is known of an image beside its root.
+type PutOptions struct {
+	// Labels are put on the image, those that it has already stay.
+	Labels map[string]string
+	// Was, if not empty, is what the name has to mean still: if it was moved
+	// since, the error is a [MovedError].
+	Was digest.Digest
+}
+
+// Put gives the image at root, all of which has to be there but for foreign
+// layers, a name. An image that has the name already is moved, and if it is
+// that one already left alone. Idempotent.
+func (d *Draft) Put(ctx context.Context, name string, root ocispec.Descriptor, o PutOptions) error {
+	if err := d.keep(ctx, root); err != nil {
+		return err
+	}
+	image := images.Image{Name: name, Target: plain(root), Labels: o.Labels}
+	if o.Was == "" {
+		_, err := d.store.services.Images.Create(ctx, image)
+		if !errdefs.IsAlreadyExists(err) {
+			return inContainerd(name, err)
+		}
+	}
+	have, err := d.store.services.Images.Get(ctx, name)
+	if err != nil {
+		return inContainerd(name, err)
+	}
+	if o.Was != "" && have.Target.Digest != o.Was {
+		return &MovedError{Name: name, Was: o.Was, Now: have.Target.Digest}
+	}
+	var fields []string
+	if have.Target.Digest != root.Digest || have.Target.MediaType != root.MediaType {
+		fields = append(fields, "target")
+	}
+	for key, value := range o.Labels {
+		if have.Labels[key] != value {
+			fields = append(fields, "labels."+key)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	_, err = d.store.services.Images.Update(ctx, image, fields...)
+	return inContainerd(name, err)
+}
+
+func inContainerd(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("name the image %s in containerd: %w", name, err)
+}
+
+// Close deletes the lease, also when ctx is done: what has no name then is
+// garbage.
+func (d *Draft) Close(ctx context.Context) error {
+	err := d.store.services.Leases.Delete(context.WithoutCancel(ctx), d.lease)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete the lease %s: %w", d.lease.ID, err)
+	}
+	return nil
+}
+
+// keep labels every document of the image with what it names. There is a key
+// for each place in a document: the keys that a client wrote when it pulled
+// some of the platforms count only those.
+func (d *Draft) keep(ctx context.Context, root ocispec.Descriptor) error {
+	wanted := map[digest.Digest]map[string]string{}
+	for node, err := range format.Walk(ctx, d, root) {
+		if err != nil {
+			return err
+		}
+		if node.Body != nil && wanted[node.Desc.Digest] == nil {
+			wanted[node.Desc.Digest] = map[string]string{}
+		}
+		if node.Parent != "" {
+			wanted[node.Parent][labelFor(node.Path)] = node.Desc.Digest.String()
+		}
+	}
+	for _, dgst := range slices.Sorted(maps.Keys(wanted)) {
+		if err := d.label(ctx, dgst, wanted[dgst]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labelFor is the key of what stands at the end of a path.
+func labelFor(place string) string {
+	switch n := path.Base(place); path.Base(path.Dir(place)) {
+	case "manifests":
+		return labelManifests + n
+	case "layers":
+		return labelLayers + n
+	}
+	return labelConfig
+}
+
+// label adds labels that are not there.
+func (d *Draft) label(ctx context.Context, dgst digest.Digest, wanted map[string]string) error {
+	cs := d.store.services.Content
+	info, err := cs.Info(ctx, dgst)
+	if err != nil {
+		return fmt.Errorf("label %s: %w", dgst, err)
+	}
+	maps.DeleteFunc(wanted, func(key, value string) bool { return info.Labels[key] == value })
+	if len(wanted) == 0 {
+		return nil
+	}
+	var fields []string
+	for key := range wanted {
+		fields = append(fields, "labels."+key)
+	}
+	if _, err := cs.Update(ctx, content.Info{Digest: dgst, Labels: wanted}, fields...); err != nil {
+		return fmt.Errorf("label %s: %w", dgst, err)
+	}
+	return nil
+}
+
+// plain is a descriptor of content, without what somebody else's record or
+// index says of it.
+func plain(desc ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+}
