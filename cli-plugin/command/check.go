@@ -105,7 +105,7 @@ is not looked at.`,
 			if err := options.validate(); err != nil {
 				return usageError(cmd, err)
 			}
-			options.places = warned(dockerCLI, options.places)
+			options.places = reached(dockerCLI, options.places)
 			return interruptible(cmd.Context(), runCheck(cmd.Context(), dockerCLI, options))
 		},
 	}

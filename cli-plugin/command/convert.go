@@ -88,7 +88,7 @@ write to on this machine; it does not ask a registry whether you may push.`,
 			if err := options.validate(cmd); err != nil {
 				return usageError(cmd, err)
 			}
-			options.places = warned(dockerCLI, options.places)
+			options.places = reached(dockerCLI, options.places)
 			return interruptible(cmd.Context(), runConvert(cmd.Context(), dockerCLI, options))
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/engine"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/profiles"
@@ -180,9 +182,12 @@ func addPlaceFlags(set *pflag.FlagSet, options *location.Options) {
 	set.BoolVar(&options.PlainHTTP, "plain-http", false, "Speak to registries without TLS")
 }
 
-// warned returns options that have what a registry warns of printed.
-func warned(dockerCLI dockercommand.Cli, options location.Options) location.Options {
+// reached returns options that have what a registry warns of printed, and that
+// know docker's engine. Nothing asks docker for it before an image is there:
+// other commands work without docker's contexts in order.
+func reached(dockerCLI dockercommand.Cli, options location.Options) location.Options {
 	options.Warn = func(text string) { printer.Warning(dockerCLI, text) }
+	options.Engine = sync.OnceValues(func() (*engine.Engine, error) { return engine.Open(dockerCLI, "") })
 	return options
 }
 

@@ -52,7 +52,7 @@ Digests are short on a terminal and whole in a pipe.`,
 			if err := options.validate(); err != nil {
 				return usageError(cmd, err)
 			}
-			options.places = warned(dockerCLI, options.places)
+			options.places = reached(dockerCLI, options.places)
 			return interruptible(cmd.Context(), runInspect(cmd.Context(), dockerCLI, options))
 		},
 	}

@@ -215,7 +215,7 @@ func (d *delivery) openers(ctx context.Context, x *run) []func() (location.Desti
 	switch d.kind {
 	case toEngine, toStore:
 		return []func() (location.Destination, error){func() (location.Destination, error) {
-			return d.engine.Load(ctx, names), nil
+			return location.IntoEngine(ctx, d.engine, names), nil
 		}}
 	case toFile:
 		return []func() (location.Destination, error){func() (location.Destination, error) {

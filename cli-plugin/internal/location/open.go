@@ -12,6 +12,7 @@ import (
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/engine"
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/layout"
 	"github.com/manifest-format/manifest-format/format/registry"
@@ -27,6 +28,9 @@ type Options struct {
 	// Warn, if not nil, is told what a person may want to know, from several
 	// goroutines.
 	Warn func(text string)
+	// Engine opens the engine that locations in one are in. It is called for
+	// those alone, and not before they are opened.
+	Engine func() (*engine.Engine, error)
 }
 
 func (o Options) registry() registry.Options {
