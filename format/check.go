@@ -32,6 +32,21 @@ func CheckDocument(ctx context.Context, body []byte, mediaType string, p Profile
 	return c.check(ctx, root)
 }
 
+// CheckHeld is [Check] of what a place holds of an image. What holdings, those
+// of root, say is not there is not looked at, and a note says so.
+func CheckHeld(ctx context.Context, src content.Provider, root ocispec.Descriptor, holdings []Holding, p Profile) (*Report, error) {
+	c := newConversion(src, p, Options{})
+	c.unheld = map[digest.Digest]bool{}
+	for _, h := range holdings {
+		if h.Desc.Digest == root.Digest || !h.lacksDocument() {
+			continue
+		}
+		c.unheld[h.Desc.Digest] = true
+		c.note(ruleHeld, h.Path, "%s is not all there, and was not looked at", h.name())
+	}
+	return c.check(ctx, root)
+}
+
 // check plans, and reports what the plan would have to mend.
 func (c *conversion) check(ctx context.Context, root ocispec.Descriptor) (*Report, error) {
 	c.checking = true

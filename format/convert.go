@@ -67,6 +67,8 @@ type conversion struct {
 	checking bool
 	// shallow says that there is one document, and nothing of what it names.
 	shallow bool
+	// unheld are documents that are not there, and not to be read.
+	unheld map[digest.Digest]bool
 
 	graph   *graph
 	target  Format
@@ -213,7 +215,7 @@ func (c *conversion) plan(ctx context.Context, root ocispec.Descriptor) error {
 	if len(c.opts.Platforms) > 0 {
 		only = platforms.Any(c.opts.Platforms...)
 	}
-	g, err := load(ctx, c.src, root, loadOptions{concurrency: c.opts.Concurrency, only: only, partial: c.opts.Partial, shallow: c.shallow})
+	g, err := load(ctx, c.src, root, loadOptions{concurrency: c.opts.Concurrency, only: only, partial: c.opts.Partial, unheld: c.unheld, shallow: c.shallow})
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type loadOptions struct {
 	partial bool
 	// holdings has documents that are not there marked so, but for the root.
 	holdings bool
+	// unheld are documents of an index that are known not to be there.
+	unheld map[digest.Digest]bool
 	// shallow reads the root alone.
 	shallow bool
 }
@@ -220,7 +222,7 @@ func (l *loader) optional(m *descriptor) bool {
 // pass marks the entries of an index that are not to be read.
 func (l *loader) pass(d *document) {
 	for _, m := range d.manifests {
-		m.unread = l.shallow
+		m.unread = l.shallow || l.unheld[m.Digest]
 	}
 	if l.only == nil {
 		return
@@ -228,7 +230,7 @@ func (l *loader) pass(d *document) {
 	passed := map[digest.Digest]bool{}
 	for _, m := range d.manifests {
 		if p := m.Platform; p != nil && p.OS != "" && p.Architecture != "" && m.typ.Kind == KindManifest && !m.isAttestation() {
-			m.unread = !l.only.Match(*p)
+			m.unread = m.unread || !l.only.Match(*p)
 			// The same manifest may be there for two platforms.
 			before, again := passed[m.Digest]
 			passed[m.Digest] = m.unread && (before || !again)
@@ -236,7 +238,7 @@ func (l *loader) pass(d *document) {
 	}
 	for _, m := range d.manifests {
 		if m.isAttestation() {
-			m.unread = passed[m.about()]
+			m.unread = m.unread || passed[m.about()]
 		}
 	}
 }
@@ -248,8 +250,19 @@ func (l *loader) pass(d *document) {
 // error then is the only thing yielded, with the node that it concerns.
 // Configs and layers are named, not read.
 func Walk(ctx context.Context, src content.Provider, root ocispec.Descriptor) iter.Seq2[Node, error] {
+	return walk(ctx, src, root, loadOptions{})
+}
+
+// WalkHeld is [Walk] of what src holds of an image: a document that is not
+// there is yielded as the leaf that its parent names, without a Body. The root
+// has to be there. See [Holdings].
+func WalkHeld(ctx context.Context, src content.Provider, root ocispec.Descriptor) iter.Seq2[Node, error] {
+	return walk(ctx, src, root, loadOptions{holdings: true})
+}
+
+func walk(ctx context.Context, src content.Provider, root ocispec.Descriptor, o loadOptions) iter.Seq2[Node, error] {
 	return func(yield func(Node, error) bool) {
-		g, err := load(ctx, src, root, loadOptions{})
+		g, err := load(ctx, src, root, o)
 		if err != nil {
 			err = withOp("walk", err)
 			node := Node{Desc: root}
@@ -283,7 +296,7 @@ func walkDocument(d *document, node Node, yield func(Node, error) bool) bool {
 		}
 	}
 	for i, m := range d.manifests {
-		if d.children[i] == nil {
+		if c := d.children[i]; c == nil || c.missing {
 			if !yield(leaf(m), nil) {
 				return false
 			}

@@ -99,56 +99,90 @@ func (p pulledPart) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (cont
 	return p.Provider.ReaderAt(ctx, desc)
 }
 
-// RequireWhole returns an error of class ErrNotFound unless holdings, those of
-// root, have all images for the platforms wanted; for every one if none is
-// named. What is attested of them does not count: see [PulledPart].
-func RequireWhole(root ocispec.Descriptor, holdings []Holding, wanted []ocispec.Platform) error {
-	var whole, parts []string
-	var first *Holding
-	for _, h := range holdings {
-		if h.About != "" || len(wanted) > 0 && h.Platform != nil && !platforms.Any(wanted...).Match(*h.Platform) {
-			continue
-		}
-		name := h.Desc.Digest.String()
-		if h.Platform != nil {
-			name = platforms.FormatAll(*h.Platform)
-		}
-		switch {
-		case h.Whole():
-			whole = append(whole, name)
-			continue
-		case h.Platform == nil && len(wanted) > 0:
-			continue // of what the platform is not known, something else may be meant
-		case h.Missing[0].Digest == h.Desc.Digest:
-			parts = append(parts, name+" lacks its manifest")
-		default:
-			parts = append(parts, fmt.Sprintf("%s lacks %s", name, howMany(len(h.Missing), "blob")))
-		}
-		if first == nil {
-			first = &h
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	text := "nothing of the image is all there"
-	if len(whole) > 0 {
-		text = "of the image, only " + strings.Join(whole, ", ") + " is all there"
-	}
-	const most = 4
-	if more := len(parts) - most; more > 0 {
-		parts = append(parts[:most], fmt.Sprintf("and %d more are not whole", more))
-	}
-	err := fmt.Errorf("%s, as only a part was pulled: %s; choose the platforms that are, or pull the others%.0w",
-		text, strings.Join(parts, ", "), errdefs.ErrNotFound)
-	return &Error{Op: "look for", Path: first.Path, Desc: root, Err: err}
+// lacksDocument reports whether the manifest or its config is not there: what
+// is read of an image.
+func (h Holding) lacksDocument() bool {
+	return slices.ContainsFunc(h.Missing, func(m ocispec.Descriptor) bool {
+		t, _ := ParseMediaType(m.MediaType)
+		return m.Digest == h.Desc.Digest || t.Kind == KindConfig
+	})
 }
 
-func howMany(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+// name is what a person calls it.
+func (h Holding) name() string {
+	switch {
+	case h.About != "":
+		return "the attestation " + h.Desc.Digest.String()
+	case h.Platform != nil:
+		return platforms.FormatAll(*h.Platform)
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return h.Desc.Digest.String()
+}
+
+// lack says what is not there.
+func (h Holding) lack() string {
+	switch n := len(h.Missing); {
+	case h.Missing[0].Digest == h.Desc.Digest:
+		return h.name() + " lacks its manifest"
+	case n == 1:
+		return h.name() + " lacks 1 blob"
+	default:
+		return fmt.Sprintf("%s lacks %d blobs", h.name(), n)
+	}
+}
+
+// DescribePart says which images for the platforms wanted, for any if none is
+// named, are all there and which are not, in a line; nothing if all are. What
+// is attested of them does not count: see [PulledPart].
+func DescribePart(holdings []Holding, wanted []ocispec.Platform) string {
+	whole, parts := split(holdings, wanted)
+	if len(parts) == 0 {
+		return ""
+	}
+	const most = 4
+	var lacks, have []string
+	for _, h := range parts[:min(len(parts), most)] {
+		lacks = append(lacks, h.lack())
+	}
+	if more := len(parts) - most; more > 0 {
+		lacks = append(lacks, fmt.Sprintf("%d more are not whole", more))
+	}
+	for _, h := range whole {
+		have = append(have, h.name())
+	}
+	text := "nothing of the image is all there"
+	if len(have) > 0 {
+		text = "of the image, only " + strings.Join(have, ", ") + " is all there"
+	}
+	return text + ", as no more was pulled: " + strings.Join(lacks, ", ")
+}
+
+// RequireWhole returns an error of class ErrNotFound that says what
+// [DescribePart] does, unless holdings, those of one image, have all that is
+// wanted.
+func RequireWhole(holdings []Holding, wanted []ocispec.Platform) error {
+	_, parts := split(holdings, wanted)
+	if len(parts) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%s; choose a platform that is, or pull the others%.0w", DescribePart(holdings, wanted), errdefs.ErrNotFound)
+	return &Error{Op: "look for", Path: parts[0].Path, Desc: parts[0].Desc, Err: err}
+}
+
+// split tells the images that are all there from those that are not. Of one
+// whose platform is not known it is not known whether it was wanted.
+func split(holdings []Holding, wanted []ocispec.Platform) (whole, parts []Holding) {
+	for _, h := range holdings {
+		switch {
+		case h.About != "":
+		case len(wanted) > 0 && (h.Platform == nil || !platforms.Any(wanted...).Match(*h.Platform)):
+		case h.Whole():
+			whole = append(whole, h)
+		default:
+			parts = append(parts, h)
+		}
+	}
+	return whole, parts
 }
 
 // inOrder lists the documents below d, and d, each once.

@@ -3,6 +3,8 @@
 package format_test
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,5 +114,92 @@ func TestPulledPart(t *testing.T) {
 	}
 	if len(result.Losses) == 0 || result.Losses[0].Path != "/manifests/2" {
 		t.Errorf("losses are %+v", result.Losses)
+	}
+}
+
+func TestCheckHeld(t *testing.T) {
+	s, root := pulled(t)
+	image := rootImage(t, s, root, 1)
+	if err := s.Delete(t.Context(), image.Digest); err != nil {
+		t.Fatal(err)
+	}
+	holdings, err := format.Holdings(t.Context(), s, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := format.CheckHeld(t.Context(), s, root, holdings, format.ProfileDocker())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var looked []string
+	for _, f := range report.Findings {
+		if f.Rule == "media-type" {
+			looked = append(looked, f.Path)
+		}
+	}
+	if !slices.Contains(looked, "/manifests/0") || slices.Contains(looked, "/manifests/1/config") {
+		t.Errorf("looked at %v", looked)
+	}
+	var notes []string
+	for _, n := range report.Notes {
+		notes = append(notes, n.Path+" "+n.Text)
+	}
+	if !slices.Contains(notes, "/manifests/1 linux/arm64 is not all there, and was not looked at") {
+		t.Errorf("notes are %q", notes)
+	}
+	if _, err := format.Check(t.Context(), s, root, format.ProfileDocker()); !errdefs.IsNotFound(err) {
+		t.Errorf("a check of all of it: %v", err)
+	}
+}
+
+func TestWalkHeld(t *testing.T) {
+	s, root := pulled(t)
+	var got []string
+	for node, err := range format.WalkHeld(t.Context(), s, root) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if node.Body != nil {
+			got = append(got, node.Path)
+		}
+	}
+	if want := []string{"", "/manifests/0", "/manifests/1", "/manifests/2"}; !slices.Equal(got, want) {
+		t.Errorf("documents are %q, want %q", got, want)
+	}
+}
+
+// rootImage is the n-th entry of an index.
+func rootImage(t *testing.T, s *formattest.Store, root ocispec.Descriptor, n int) ocispec.Descriptor {
+	t.Helper()
+	body, _ := s.Body(root.Digest)
+	var index ocispec.Index
+	if err := json.Unmarshal(body, &index); err != nil {
+		t.Fatal(err)
+	}
+	return index.Manifests[n]
+}
+
+func TestDescribePart(t *testing.T) {
+	s, root := pulled(t)
+	holdings, err := format.Holdings(t.Context(), s, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	amd, arm := platforms.MustParse("linux/amd64"), platforms.MustParse("linux/arm64")
+	for _, tc := range []struct {
+		wanted []ocispec.Platform
+		want   string
+	}{
+		{nil, "of the image, only linux/amd64 is all there, as no more was pulled: linux/arm64 lacks 1 blob"},
+		{[]ocispec.Platform{amd}, ""},
+		{[]ocispec.Platform{arm}, "nothing of the image is all there, as no more was pulled: linux/arm64 lacks 1 blob"},
+	} {
+		if got := format.DescribePart(holdings, tc.wanted); got != tc.want {
+			t.Errorf("of %v: %q", tc.wanted, got)
+		}
+		err := format.RequireWhole(holdings, tc.wanted)
+		if (err == nil) != (tc.want == "") || err != nil && !errdefs.IsNotFound(err) {
+			t.Errorf("of %v: %v", tc.wanted, err)
+		}
 	}
 }

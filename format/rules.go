@@ -43,6 +43,7 @@ var (
 	ruleSingle        = Rule{"single-manifest", "the root is a single manifest", true, sourceProfile}
 	ruleHealthcheck   = Rule{"healthcheck", "a config has only what OCI defines, or a note says so", true, sourceOCI + " config.md"}
 	ruleSamePlatform  = Rule{"same-platform", "one platform is one image", true, sourceDocker + ", manifest list"}
+	ruleHeld          = Rule{"held", "what an index names is there to be looked at", false, sourceOCI + " image-index.md"}
 	ruleStaleMetadata = Rule{"layer-metadata", "what is said of a layer's bytes is said of the bytes it has", true, "estargz and zstd:chunked annotations"}
 )
 

@@ -214,6 +214,7 @@ func assess(ctx context.Context, dockerCLI dockercommand.Cli, o checkOptions) (*
 		return nil, err
 	}
 	defer src.Close()
+	options.Part = location.HoldsPart(place)
 	a, err := conformance.Assess(ctx, src, root, place.String(), targets, options)
 	return a, explain(place, err)
 }

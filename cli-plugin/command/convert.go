@@ -164,12 +164,12 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	o.print.OnStderr = location.IsStream(destination) && !o.dryRun
 	o.engine.NoReferrers = !location.HoldsReferrers(destination)
 
-	names, err := src.Names(ctx, root)
+	origin, err := location.OriginOf(ctx, source, src, root, destination)
 	if err != nil {
 		return err
 	}
-	way := route{destination: destination, origin: location.Origin{Location: source, Names: names}}
-	job := conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine}
+	way := route{destination: destination, origin: origin}
+	job := conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine, Part: location.HoldsPart(source)}
 	var result *format.Result
 	if o.dryRun {
 		result, err = way.dry(ctx, job, o)

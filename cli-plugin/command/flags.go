@@ -179,6 +179,7 @@ var commonPlatforms = []string{
 // addPlaceFlags adds the flags on how places are reached.
 func addPlaceFlags(set *pflag.FlagSet, options *location.Options) {
 	set.StringVar(&options.CAFile, "tls-ca", "", "PEM file of a CA to trust, beside the system's, for registries")
+	set.StringVar(&options.ContainerdAddress, "containerd", "", "Socket of containerd, for containerd:// (default $CONTAINERD_ADDRESS, or containerd's own)")
 	set.BoolVar(&options.PlainHTTP, "plain-http", false, "Speak to registries without TLS")
 }
 
@@ -199,7 +200,7 @@ func completeImage(n int) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var found []string
-		for _, scheme := range []string{location.SchemeLayout, location.SchemeArchive} {
+		for _, scheme := range []string{location.SchemeLayout, location.SchemeArchive, location.SchemeContainerd} {
 			if strings.HasPrefix(scheme, toComplete) {
 				found = append(found, scheme)
 			}

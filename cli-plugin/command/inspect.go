@@ -89,7 +89,7 @@ func runInspect(ctx context.Context, dockerCLI dockercommand.Cli, o inspectOptio
 	if o.raw && len(o.platforms) == 0 {
 		return explain(place, printRaw(ctx, dockerCLI, src, root))
 	}
-	image, err := inspection.Inspect(ctx, src, root)
+	image, err := inspectHeld(ctx, place, src, root)
 	if err != nil {
 		return explain(place, err)
 	}
@@ -103,6 +103,18 @@ func runInspect(ctx context.Context, dockerCLI dockercommand.Cli, o inspectOptio
 		return printOnly(dockerCLI, place, image.Root)
 	}
 	return printer.Inspection(dockerCLI, image, o.print)
+}
+
+// inspectHeld looks first at what is there, where a part may be.
+func inspectHeld(ctx context.Context, place location.Location, src location.Source, root ocispec.Descriptor) (*inspection.Image, error) {
+	if !location.HoldsPart(place) {
+		return inspection.Inspect(ctx, src, root)
+	}
+	held, err := format.Holdings(ctx, src, root)
+	if err != nil {
+		return nil, err
+	}
+	return inspection.InspectHeld(ctx, src, root, held)
 }
 
 // maxRawSize is as large as a document may be.
@@ -132,6 +144,9 @@ func printOnly(dockerCLI dockercommand.Cli, place location.Location, root *inspe
 			return fmt.Errorf("%s: %d images match the platform: name the one by its digest", place, len(root.Manifests))
 		}
 		root = root.Manifests[0]
+	}
+	if root.Missing {
+		return fmt.Errorf("%s: %s is not there: it was not pulled", place, root.Digest)
 	}
 	_, err := dockerCLI.Out().Write(root.Body())
 	return err

@@ -79,6 +79,7 @@ An IMAGE is one of:
   oci-layout://PATH[:TAG|@DIGEST]   in an OCI image layout, a directory
   archive://FILE[:TAG|@DIGEST]      in a tar: an OCI archive, or of docker save
   archive://-                       the same, on standard input or output
+  containerd://[NAMESPACE/]NAME     in a containerd
 
 Every other command of buildx, such as bake, is passed on to it.
 

@@ -63,7 +63,7 @@ func (s *Store) Convert(ctx context.Context, src, dst string, p format.Profile, 
 	if o.Pulled {
 		c.LeftOut = choosePulled(&o.Engine, holdings)
 	}
-	if err := format.RequireWhole(image.Target, holdings, o.Engine.Platforms); err != nil {
+	if err := format.RequireWhole(holdings, o.Engine.Platforms); err != nil {
 		return nil, err
 	}
 	o.Engine.NoReferrers, o.Engine.Partial = true, true

@@ -66,6 +66,19 @@ func (s *Store) Names(ctx context.Context, desc ocispec.Descriptor) ([]string, e
 	return names, nil
 }
 
+// ByDigest returns an image whose root has that digest. The error is of class
+// ErrNotFound if there is none.
+func (s *Store) ByDigest(ctx context.Context, root digest.Digest) (images.Image, error) {
+	all, err := s.services.Images.List(ctx, "target.digest=="+root.String())
+	if err != nil {
+		return images.Image{}, err
+	}
+	if len(all) == 0 {
+		return images.Image{}, fmt.Errorf("no image of that digest in containerd%.0w", errdefs.ErrNotFound)
+	}
+	return all[0], nil
+}
+
 // Origins lists the repositories of a registry, without its host, that
 // containerd pulled blobs of the image at root from: a push to that registry
 // can mount them from there. Containerd leaves the port out of what it writes

@@ -130,26 +130,41 @@ type Options struct {
 	// Specs are how --for names profiles that are not known by their name: the
 	// path of a file, by the name in it.
 	Specs map[string]string
+	// Part says that the source may hold a part of the image: the rest is not
+	// looked at.
+	Part bool
 }
 
 // Assess holds the image at root to every profile. Each document is read once,
 // however many profiles there are.
 func Assess(ctx context.Context, src inspection.Source, root ocispec.Descriptor, reference string, profiles []format.Profile, o Options) (*Assessment, error) {
 	cached := newCache(src)
-	image, err := inspection.Inspect(ctx, source{cached, src}, root)
+	held, err := o.holdings(ctx, src, root)
+	if err != nil {
+		return nil, err
+	}
+	image, err := inspection.InspectHeld(ctx, source{cached, src}, root, held)
 	if err != nil {
 		return nil, err
 	}
 	image.Reference = reference
 	a := &Assessment{Reference: reference, MediaType: root.MediaType, Digest: root.Digest, Summary: image.Summary, Image: image, Targets: []Target{}}
 	for _, p := range profiles {
-		report, err := format.Check(ctx, cached, root, p)
+		report, err := format.CheckHeld(ctx, cached, root, held, p)
 		if err != nil {
 			return nil, err
 		}
 		a.add(p, report, o)
 	}
 	return a, nil
+}
+
+// holdings is nil where all is there.
+func (o Options) holdings(ctx context.Context, src content.Provider, root ocispec.Descriptor) ([]format.Holding, error) {
+	if !o.Part {
+		return nil, nil
+	}
+	return format.Holdings(ctx, src, root)
 }
 
 // AssessDocument holds one index or manifest to every profile: what it names is

@@ -22,6 +22,9 @@ type Job struct {
 	Root    ocispec.Descriptor
 	Profile format.Profile
 	Options format.Options
+	// Part says that the source may hold a part of the image. One that it does
+	// not hold as far as Options choose it is refused.
+	Part bool
 	// Ordered writes one blob at a time: the same order, and so the same bytes
 	// in an archive, each time.
 	Ordered bool
@@ -34,10 +37,30 @@ type Job struct {
 
 // Dry converts in memory and writes nothing.
 func (j Job) Dry(ctx context.Context) (*format.Result, error) {
-	return j.convert(ctx, format.NewStage(j.Source, nil))
+	stage, err := j.stage(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return j.convert(ctx, stage)
+}
+
+// stage reads from the source what it holds all of.
+func (j Job) stage(ctx context.Context, layers content.Ingester) (*format.Stage, error) {
+	if !j.Part {
+		return format.NewStage(j.Source, layers), nil
+	}
+	holdings, err := format.Holdings(ctx, j.Source, j.Root)
+	if err != nil {
+		return nil, err
+	}
+	if err := format.RequireWhole(holdings, j.Options.Platforms); err != nil {
+		return nil, err
+	}
+	return format.NewStage(format.PulledPart(j.Source, holdings), layers), nil
 }
 
 func (j Job) convert(ctx context.Context, stage *format.Stage) (*format.Result, error) {
+	j.Options.Partial = j.Part
 	result, err := format.Convert(ctx, stage, j.Root, j.Profile, j.Options)
 	if err != nil {
 		return nil, err
@@ -63,7 +86,10 @@ func (j Job) Into(ctx context.Context, dst location.Destination) (result *format
 	if j.Ordered {
 		j.Options.Concurrency, options.Concurrency = 1, 1
 	}
-	stage := format.NewStage(j.Source, dst)
+	stage, err := j.stage(ctx, dst)
+	if err != nil {
+		return nil, err
+	}
 	if result, err = j.convert(ctx, stage); err != nil {
 		return nil, err
 	}

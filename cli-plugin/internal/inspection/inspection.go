@@ -81,6 +81,8 @@ type Document struct {
 	Manifests    []*Document       `json:"manifests,omitempty"`
 	// Attestations are the index's that speak of this manifest.
 	Attestations []*Document `json:"attestations,omitempty"`
+	// Missing says that the place where the image is does not hold it.
+	Missing bool `json:"missing,omitempty"`
 	// Referrers are what refers to this document by its subject.
 	Referrers []*Document `json:"referrers,omitempty"`
 
@@ -101,6 +103,8 @@ type Blob struct {
 	Compression format.Compression `json:"compression,omitempty"`
 	// Foreign says that a registry need not hold it.
 	Foreign bool `json:"foreign,omitempty"`
+	// Missing says that the place where the image is does not hold it.
+	Missing bool `json:"missing,omitempty"`
 	// PredicateType is what an in-toto statement states.
 	PredicateType string `json:"predicateType,omitempty"`
 	// Statement is the same for a person: "SPDX SBOM".
@@ -110,10 +114,30 @@ type Blob struct {
 // Inspect reads the image at root. It reads documents, strictly, and the
 // config where no document says what platform an image is for.
 func Inspect(ctx context.Context, src Source, root ocispec.Descriptor) (*Image, error) {
+	return inspect(ctx, src, root, nil)
+}
+
+// InspectHeld is [Inspect] of what a place holds of an image, of which holdings,
+// those of root, say what is missing.
+func InspectHeld(ctx context.Context, src Source, root ocispec.Descriptor, holdings []format.Holding) (*Image, error) {
+	missing := map[digest.Digest]bool{}
+	for _, h := range holdings {
+		for _, m := range h.Missing {
+			missing[m.Digest] = true
+		}
+	}
+	image, err := inspect(ctx, src, root, missing)
+	if part := format.DescribePart(holdings, nil); err == nil && part != "" {
+		image.Warnings = append(image.Warnings, part)
+	}
+	return image, err
+}
+
+func inspect(ctx context.Context, src Source, root ocispec.Descriptor, missing map[digest.Digest]bool) (*Image, error) {
 	if isSchema1(root.MediaType) {
 		return inspectSchema1(ctx, src, root)
 	}
-	top, err := read(ctx, src, root)
+	top, err := read(ctx, src, root, missing)
 	if err != nil {
 		return nil, err
 	}

@@ -34,10 +34,14 @@ const maxConfigSize = 8 << 20
 // manyReads is how many things are asked of a registry at once.
 const manyReads = 8
 
-// read walks the graph below root.
-func read(ctx context.Context, src content.Provider, root ocispec.Descriptor) (*Document, error) {
+// read walks the graph below root, of which all but what is missing is there.
+func read(ctx context.Context, src content.Provider, root ocispec.Descriptor, missing map[digest.Digest]bool) (*Document, error) {
 	byPath := map[string]*Document{}
-	for node, err := range format.Walk(ctx, src, root) {
+	walk := format.Walk
+	if len(missing) > 0 {
+		walk = format.WalkHeld
+	}
+	for node, err := range walk(ctx, src, root) {
 		if err != nil {
 			return nil, err
 		}
@@ -57,11 +61,16 @@ func read(ctx context.Context, src content.Provider, root ocispec.Descriptor) (*
 			return nil, fmt.Errorf("%s is no image", root.MediaType)
 		case field == "config":
 			config := newBlob(node)
+			config.Missing = missing[node.Desc.Digest]
 			owner.Config = &config
 		case field == "layers":
-			owner.Layers = append(owner.Layers, newBlob(node))
+			layer := newBlob(node)
+			layer.Missing = missing[node.Desc.Digest]
+			owner.Layers = append(owner.Layers, layer)
 		default:
-			owner.Manifests = append(owner.Manifests, unread(node))
+			doc := unread(node)
+			doc.Missing = missing[node.Desc.Digest]
+			owner.Manifests = append(owner.Manifests, doc)
 		}
 	}
 	top := byPath[""]
@@ -123,12 +132,26 @@ func newDocument(node format.Node) (*Document, error) {
 	return doc, nil
 }
 
-// unread is an entry of an index that is no document of an image.
+// unread is an entry of an index that is no document of an image, or one that
+// is not there.
 func unread(node format.Node) *Document {
-	return &Document{
+	doc := &Document{
 		Path: node.Path, Kind: KindArtifact, MediaType: node.Desc.MediaType, Digest: node.Desc.Digest,
 		Size: node.Desc.Size, ArtifactType: node.Desc.ArtifactType, desc: node.Desc,
 	}
+	switch {
+	case node.Desc.Annotations[annotationReferenceType] == attestationManifest:
+		doc.Kind, doc.Format = KindAttestation, string(node.Type.Format)
+		doc.speaksOf = digest.Digest(node.Desc.Annotations[annotationReferenceDigest])
+	case node.Type.Kind == format.KindIndex:
+		doc.Kind, doc.Format = KindIndex, string(node.Type.Format)
+	case node.Type.Kind == format.KindManifest && node.Desc.ArtifactType == "":
+		doc.Kind, doc.Format = KindManifest, string(node.Type.Format)
+		if p := node.Desc.Platform; p != nil {
+			doc.Platform = platforms.FormatAll(*p)
+		}
+	}
+	return doc
 }
 
 func newBlob(node format.Node) Blob {
@@ -148,7 +171,7 @@ func readPlatforms(ctx context.Context, src content.Provider, top *Document) err
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(manyReads)
 	top.each(func(d *Document) {
-		if d.Kind != KindManifest || d.Platform != "" || d.Config == nil || d.Config.Size > maxConfigSize {
+		if d.Kind != KindManifest || d.Platform != "" || d.Config == nil || d.Config.Missing || d.Config.Size > maxConfigSize {
 			return
 		}
 		group.Go(func() error {
@@ -202,7 +225,7 @@ func readReferrers(ctx context.Context, src Source, top *Document) []string {
 				return nil
 			}
 			for _, desc := range found {
-				doc, err := read(ctx, src, desc)
+				doc, err := read(ctx, src, desc, nil)
 				if err != nil {
 					warnings[i] = fmt.Sprintf("a referrer of %s cannot be read: %v", d.Digest, err)
 					continue

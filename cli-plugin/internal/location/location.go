@@ -7,6 +7,7 @@
 //	oci-layout://PATH[:TAG|@DIGEST]     an OCI image layout, a directory
 //	archive://FILE.tar[:TAG|@DIGEST]    an OCI archive, or what `docker save` writes
 //	archive://-                         the same on standard input or output
+//	containerd://[NAMESPACE/]NAME       a containerd's
 //
 // [Parse] looks at the text alone. [OpenSource] and [OpenDestination] look at
 // the place.
@@ -25,12 +26,12 @@ import (
 const (
 	SchemeLayout     = "oci-layout://"
 	SchemeArchive    = "archive://"
+	SchemeContainerd = "containerd://"
 	schemeEngine     = "engine://"
-	schemeContainerd = "containerd://"
 )
 
-// Location is where one image is: a [Registry], a [Layout] or an [Archive].
-// There are no others.
+// Location is where one image is: a [Registry], a [Layout], an [Archive] or a
+// [Containerd]. There are no others.
 type Location interface {
 	// String returns what [Parse] reads as the same location.
 	String() string
@@ -112,7 +113,9 @@ func Parse(s string) (Location, error) {
 			return nil, err
 		}
 		return Archive{Path: path, Name: name}, nil
-	case strings.HasPrefix(s, schemeEngine), strings.HasPrefix(s, schemeContainerd):
+	case strings.HasPrefix(s, SchemeContainerd):
+		return parseContainerd(s)
+	case strings.HasPrefix(s, schemeEngine):
 		scheme, _, _ := strings.Cut(s, "://")
 		return nil, fmt.Errorf("%s: images of %s:// are for a later release: push it to a registry, or save it and name archive://FILE", s, scheme)
 	case strings.Contains(s, "://"):

@@ -30,6 +30,14 @@ func TestParse(t *testing.T) {
 		{"oci-layout://me@home/app:1", "oci-layout://me@home/app:1", "oci-layout://me@home/app@" + someDigest},
 		{"archive://app.tar", "archive://app.tar", "archive://app.tar@" + someDigest},
 		{"archive://-", "archive://-", "archive://-@" + someDigest},
+		{"containerd://app", "containerd://docker.io/library/app:latest", "containerd://docker.io/library/app@" + someDigest},
+		{"containerd://me/app:1", "containerd://docker.io/me/app:1", "containerd://docker.io/me/app@" + someDigest},
+		{"containerd://ghcr.io/me/app", "containerd://ghcr.io/me/app:latest", "containerd://ghcr.io/me/app@" + someDigest},
+		{"containerd://moby/localhost:5000/app:1", "containerd://moby/localhost:5000/app:1", "containerd://moby/localhost:5000/app@" + someDigest},
+		{"containerd://k8s.io/app:1", "containerd://k8s.io/docker.io/library/app:1", "containerd://k8s.io/docker.io/library/app@" + someDigest},
+		{"containerd://mirror.example.com/docker.io/library/app:1", "containerd://mirror.example.com/docker.io/library/app:1", "containerd://mirror.example.com/docker.io/library/app@" + someDigest},
+		{"containerd://k8s.io/" + someDigest, "containerd://k8s.io/" + someDigest, "containerd://k8s.io/" + someDigest},
+		{"containerd://buildkit/docker.io/library/app@" + someDigest, "containerd://buildkit/docker.io/library/app@" + someDigest, "containerd://buildkit/docker.io/library/app@" + someDigest},
 		{"archive://-:1", "archive://-:1", "archive://-@" + someDigest},
 	} {
 		got, err := Parse(tc.in)
@@ -48,7 +56,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, in := range []string{
-		"", "App", "a b", "app:", "app@sha256:12", "https://ghcr.io/app", "engine://app", "containerd://k8s.io/app",
+		"", "App", "a b", "app:", "app@sha256:12", "https://ghcr.io/app", "engine://app", "containerd://", "containerd://k8s.io/", "containerd://-x/ghcr.io/app", "containerd://App",
 		"oci-layout://", "oci-layout://:1", "oci-layout://app:", "oci-layout://app@sha256:12", "archive://",
 	} {
 		if got, err := Parse(in); err == nil {
@@ -64,6 +72,7 @@ func TestParseRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := rapid.OneOf(
 			rapid.StringMatching(`([a-z]{1,5}(\.[a-z]{1,3})?(:[0-9]{2,4})?/)?[a-z]{1,5}(:[a-z0-9.]{1,5})?`),
+			rapid.StringMatching(`containerd://([a-z0-9]{1,3}/)?(k8s.io/)?([a-z]{1,3}[.:][0-9]{1,3}/)?[a-z]{1,3}(/[a-z]{1,3})?(:[a-z0-9.]{1,5})?`),
 			rapid.StringMatching(`(oci-layout|archive)://[-a-z./:@]{1,12}(:[a-z0-9.]{1,5})?`),
 		).Draw(t, "in")
 		first, err := Parse(in)
@@ -81,7 +90,7 @@ func TestParseRoundTrip(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"alpine:3", "oci-layout://a@b:c", "archive://-:1", "x://", "a@" + someDigest} {
+	for _, seed := range []string{"alpine:3", "oci-layout://a@b:c", "archive://-:1", "containerd://k8s.io/a", "x://", "a@" + someDigest} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/distribution/reference"
@@ -25,6 +26,9 @@ type Options struct {
 	CAFile string
 	// PlainHTTP speaks to registries without TLS.
 	PlainHTTP bool
+	// ContainerdAddress is the path of containerd's socket. If empty, it is
+	// CONTAINERD_ADDRESS, or where containerd has it by default.
+	ContainerdAddress string
 	// Warn, if not nil, is told what a person may want to know, from several
 	// goroutines.
 	Warn func(text string)
@@ -78,8 +82,26 @@ func OpenSource(ctx context.Context, l Location, stdin Input, o Options) (Source
 		return namedSource{dir, l.Name}, nil
 	case Archive:
 		return openArchive(ctx, l, stdin)
+	case Containerd:
+		return l.source(ctx, o)
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// HoldsPart reports whether there may be a part of an image at l: an engine
+// has the index of all platforms and the content of those that were pulled.
+func HoldsPart(l Location) bool {
+	switch l.(type) {
+	case Archive, Containerd:
+		return true
+	}
+	return false
+}
+
+// Mountable is a [Source] that knows of repositories of a registry, as
+// HOST/REPOSITORY, that have blobs of the image too.
+type Mountable interface {
+	Origins(ctx context.Context, root ocispec.Descriptor, host string) ([]string, error)
 }
 
 // OpenImage is OpenSource for the image that l names, which has to be there.
@@ -172,15 +194,20 @@ func CheckDestination(l Location) error {
 		return byDigest(isDigest(l.Name))
 	case Archive:
 		return byDigest(isDigest(l.Name))
+	case Containerd:
+		return byDigest(isDigest(l.Name) || strings.Contains(l.Name, "@"))
 	}
 	return nil
 }
 
 // HoldsReferrers reports whether what refers to an image can be kept at l
-// beside it. The readers of archives look for images alone.
+// beside it. The readers of archives look for images alone, and engines too.
 func HoldsReferrers(l Location) bool {
-	_, archive := l.(Archive)
-	return !archive
+	switch l.(type) {
+	case Registry, Layout:
+		return true
+	}
+	return false
 }
 
 // Origin is what a destination is opened for.
@@ -189,6 +216,22 @@ type Origin struct {
 	Location Location
 	// Names are what it is called there.
 	Names []string
+	// Repositories, as HOST/REPOSITORY, are known to have blobs of it.
+	Repositories []string
+}
+
+// OriginOf says where an image that goes to a destination comes from.
+func OriginOf(ctx context.Context, at Location, src Source, root ocispec.Descriptor, to Location) (Origin, error) {
+	origin := Origin{Location: at}
+	var err error
+	if origin.Names, err = src.Names(ctx, root); err != nil {
+		return origin, err
+	}
+	registry, ok := to.(Registry)
+	if known, mountable := src.(Mountable); ok && mountable {
+		origin.Repositories, err = known.Origins(ctx, root, reference.Domain(registry.Ref))
+	}
+	return origin, err
 }
 
 // OpenDestination opens the place at l for an image. In one registry blobs are
@@ -202,6 +245,7 @@ func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destina
 	switch l := l.(type) {
 	case Registry:
 		options := o.registry()
+		options.MountFrom = from.Repositories
 		if source, ok := from.Location.(Registry); ok {
 			options.MountFrom = []string{source.Ref.Name()}
 		}
@@ -214,6 +258,8 @@ func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destina
 		return &layoutDestination{path: l.Path, names: namesFor(l.Name, from)}, nil
 	case Archive:
 		return createArchive(l, namesFor(l.Name, from), stdout)
+	case Containerd:
+		return &containerdDestination{at: l, options: o}, nil
 	}
 	return nil, errors.ErrUnsupported
 }
@@ -238,6 +284,8 @@ func Probe(l Location, from Origin, o Options) error {
 			return nil
 		}
 		return layout.CheckArchive(l.Path)
+	case Containerd:
+		return nil
 	}
 	return errors.ErrUnsupported
 }

@@ -70,7 +70,7 @@ type branch struct {
 // document adds d and everything below it. lead stands before its label, and
 // indent before those of its children.
 func (t *tree) document(d *inspection.Document, lead, indent string) {
-	t.row(lead+t.label(d), d.Format, d.Digest, d.Size, d.MediaType)
+	t.row(lead+held(t.label(d), d.Missing), d.Format, d.Digest, d.Size, d.MediaType)
 	branches := branchesOf(d)
 	for i, b := range branches {
 		fork, next := "├─ ", "│  "
@@ -80,7 +80,7 @@ func (t *tree) document(d *inspection.Document, lead, indent string) {
 		if b.doc != nil {
 			t.document(b.doc, indent+fork+b.label, indent+next)
 		} else {
-			t.row(indent+fork+printable(b.label), b.blob.Format, b.blob.Digest, b.blob.Size, b.blob.MediaType)
+			t.row(indent+fork+held(printable(b.label), b.blob.Missing), b.blob.Format, b.blob.Digest, b.blob.Size, b.blob.MediaType)
 		}
 	}
 }
@@ -115,6 +115,14 @@ func (t *tree) label(d *inspection.Document) string {
 		return printable(d.ArtifactName())
 	}
 	return d.Kind
+}
+
+// held is a label that says if what it stands for is not there.
+func held(label string, missing bool) string {
+	if missing {
+		return label + " (not here)"
+	}
+	return label
 }
 
 // layerLabel numbers layers as paths in the image do.
