@@ -47,14 +47,53 @@ func CheckHeld(ctx context.Context, src content.Provider, root ocispec.Descripto
 	return c.check(ctx, root)
 }
 
+// CheckDescriptor is [Check] of what a descriptor says of a root by its media
+// type and its size, which nothing is read for. Rules on what is in the
+// document are not held to; nor is it known whether the media type is true.
+func CheckDescriptor(root ocispec.Descriptor, p Profile) (*Report, error) {
+	c := newConversion(nil, p, Options{})
+	c.shallow, c.checking = true, true
+	return c.report(root, func() error { return c.planDescriptor(root) })
+}
+
+// planDescriptor plans as far as a root is known by its descriptor.
+func (c *conversion) planDescriptor(root ocispec.Descriptor) error {
+	typ, _ := ParseMediaType(root.MediaType)
+	if typ.Kind != KindIndex && typ.Kind != KindManifest {
+		return notDocument(root)
+	}
+	if err := checkDescriptor(root); err != nil {
+		return &Error{Op: "read", Desc: root, Err: err}
+	}
+	d := &document{desc: root, typ: typ}
+	c.graph, c.target = &graph{root: d, unique: []*document{d}}, c.profile.Target(typ.Format)
+	if typ.Kind == KindManifest && c.profile.Index == IndexRequired {
+		c.breaksIndexRequired(d)
+	}
+	if typ.Kind == KindIndex {
+		if err := c.selectSingle(); err != nil {
+			return err
+		}
+	}
+	if typ.Format != c.target {
+		c.breaksFormat(d)
+	}
+	return c.holdSize(d)
+}
+
 // check plans, and reports what the plan would have to mend.
 func (c *conversion) check(ctx context.Context, root ocispec.Descriptor) (*Report, error) {
 	c.checking = true
+	return c.report(root, func() error { return c.plan(ctx, root) })
+}
+
+// report reports what a plan for root would have to mend.
+func (c *conversion) report(root ocispec.Descriptor, plan func() error) (*Report, error) {
 	switch root.MediaType {
 	case MediaTypeDockerSchema1, MediaTypeDockerSchema1Signed:
 		c.findings = append(c.findings, Finding{Rule: ruleSchema1.ID, Desc: root, Detail: "a Docker V2 Schema 1 manifest"})
 	default:
-		if err := c.plan(ctx, root); err != nil {
+		if err := plan(); err != nil {
 			return nil, withOp("check", err)
 		}
 	}

@@ -264,10 +264,15 @@ func (c *conversion) requireIndex() error {
 	case d.isArtifact():
 		return c.unmet(ruleIndexRequired, d.path, d.desc, "%s", d.artifactName())
 	default:
-		c.broken(ruleIndexRequired, d.path, d.desc, "a single manifest, where an index is needed")
+		c.breaksIndexRequired(d)
 		c.opts.Index = !c.checking
 	}
 	return nil
+}
+
+// breaksIndexRequired records that the root is no index.
+func (c *conversion) breaksIndexRequired(d *document) {
+	c.broken(ruleIndexRequired, d.path, d.desc, "a single manifest, where an index is needed")
 }
 
 // build writes what was planned: images, then what points at images, then

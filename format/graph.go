@@ -53,7 +53,7 @@ func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, o 
 		o.concurrency = defaultReads
 	}
 	if !isDocument(root.MediaType) {
-		return nil, &Error{Op: "read", Desc: root, Err: fmt.Errorf("%w: %q is neither an index nor a manifest", ErrNotFixable, clip(root.MediaType))}
+		return nil, notDocument(root)
 	}
 	l := &loader{src: src, loadOptions: o, seen: map[docKey]*document{}}
 	first := &document{desc: root}
@@ -69,6 +69,11 @@ func load(ctx context.Context, src content.Provider, root ocispec.Descriptor, o 
 		}
 	}
 	return g, measure(g.root, map[*document]size{})
+}
+
+// notDocument is for a root that no image has.
+func notDocument(root ocispec.Descriptor) error {
+	return &Error{Op: "read", Desc: root, Err: fmt.Errorf("%w: %q is neither an index nor a manifest", ErrNotFixable, clip(root.MediaType))}
 }
 
 // size is how large a graph is when what is named twice counts twice.

@@ -72,10 +72,9 @@ func (c *conversion) planType(p *plan) error {
 	}
 	p.typ = to
 	root := d.tree.Root
-	rule := c.familyRule(d.typ, d)
 	switch {
 	case d.typed && to != d.typ:
-		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
+		c.breaksFormat(d)
 		root.Get("mediaType").SetText(to.String())
 		p.did("media types")
 	case !d.typed && c.target == Docker:
@@ -88,9 +87,14 @@ func (c *conversion) planType(p *plan) error {
 		p.did("media types")
 	case to != d.typ:
 		// The document does not name its type: its descriptor does.
-		c.broken(rule, d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
+		c.breaksFormat(d)
 	}
 	return nil
+}
+
+// breaksFormat records that a document is not in the target's format.
+func (c *conversion) breaksFormat(d *document) {
+	c.broken(c.familyRule(d.typ, d), d.path, d.desc, "%s %s", d.typ.Format, d.typ.Kind)
 }
 
 // planConfig gives an image's config the target's media type. A config that

@@ -174,8 +174,8 @@ func (c *conversion) holdLayers(d *document) error {
 // holdSize holds a document to the target's limit. What a conversion adds to
 // it is a few bytes: the document is measured as it is.
 func (c *conversion) holdSize(d *document) error {
-	if limit := c.profile.Limits.DocumentBytes; limit > 0 && int64(len(d.body)) > limit {
-		return c.unmet(ruleDocumentSize, d.path, d.desc, "a document of %d bytes", len(d.body))
+	if limit := c.profile.Limits.DocumentBytes; limit > 0 && d.desc.Size > limit {
+		return c.unmet(ruleDocumentSize, d.path, d.desc, "a document of %d bytes", d.desc.Size)
 	}
 	return nil
 }
