@@ -343,3 +343,32 @@ func TestDockerCredentials(t *testing.T) {
 		t.Error("a broken config.json is no error")
 	}
 }
+
+func TestCredentialsFrom(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir()) // has nothing
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "login.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	find, err := CredentialsFrom(write(`{"auths": {"https://index.docker.io/v1/": {"auth": "YTpi"}, "a.io:5000": {"auth": "Yzpk"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]Credential{
+		"docker.io": {Username: "a", Password: "b"}, "registry-1.docker.io": {Username: "a", Password: "b"},
+		"a.io:5000": {Username: "c", Password: "d"}, "a.io": {},
+	} {
+		if got, err := find(t.Context(), host); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", host, got, err)
+		}
+	}
+	if _, err := CredentialsFrom(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if _, err := CredentialsFrom(write(`{"auths": 1}`)); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a file that is none of docker's: %v", err)
+	}
+}

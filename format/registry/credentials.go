@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/credentials"
@@ -25,13 +27,32 @@ const dockerHubKey = "https://index.docker.io/v1/"
 // or ~/.docker, and DOCKER_AUTH_CONFIG before them. The configuration is read
 // when first needed, and a host's credentials are looked up once.
 func DockerCredentials() func(ctx context.Context, host string) (Credential, error) {
-	load := sync.OnceValues(func() (*configfile.ConfigFile, error) {
+	return credentialsOf(sync.OnceValues(func() (*configfile.ConfigFile, error) {
 		file, err := config.Load("")
 		if err == nil && !file.ContainsAuth() {
 			file.CredentialsStore = credentials.DetectDefaultStore(file.CredentialsStore)
 		}
 		return file, err
-	})
+	}))
+}
+
+// CredentialsFrom is [DockerCredentials] of the configuration in one file, which
+// is read now. No other file is, and no store that it does not name is asked.
+func CredentialsFrom(path string) (func(ctx context.Context, host string) (Credential, error), error) {
+	content, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	file, err := config.LoadFromReader(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s is no configuration of docker's: %w%.0w", path, err, errdefs.ErrInvalidArgument)
+	}
+	return credentialsOf(func() (*configfile.ConfigFile, error) { return file, nil }), nil
+}
+
+// credentialsOf looks credentials up in a configuration, each host's once.
+func credentialsOf(load func() (*configfile.ConfigFile, error)) func(ctx context.Context, host string) (Credential, error) {
 	var mu sync.Mutex
 	known := map[string]func() (Credential, error){} // by host
 	return func(_ context.Context, host string) (Credential, error) {
