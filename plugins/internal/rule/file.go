@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -75,8 +76,9 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // ReadFile reads a JSON file into a T, strictly: a field that T does not have
 // is an error, and so is a name that is there twice. If *T has a method
-// Validate() error, it is called, and may return a [FieldError]. Errors are of
-// type [*FileError].
+// Validate(dir string) error, it is called with the file's folder, where the
+// relative paths in it begin, and may return a [FieldError]. Errors are of type
+// [*FileError].
 func ReadFile[T any](path string) (T, error) {
 	var v T
 	body, err := read(path)
@@ -86,8 +88,8 @@ func ReadFile[T any](path string) (T, error) {
 	if err := json.Unmarshal(body, &v, json.RejectUnknownMembers(true)); err != nil {
 		return v, decodeError(path, body, err)
 	}
-	if v, ok := any(&v).(interface{ Validate() error }); ok {
-		err = v.Validate()
+	if v, ok := any(&v).(interface{ Validate(dir string) error }); ok {
+		err = v.Validate(filepath.Dir(path))
 	}
 	var field *FieldError
 	switch {

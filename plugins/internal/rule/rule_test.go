@@ -106,7 +106,10 @@ type sampleRule struct {
 }
 
 // Validate refuses a rule that is for nothing.
-func (s *sample) Validate() error {
+func (s *sample) Validate(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return errors.New("no folder")
+	}
 	for i, r := range s.Rules {
 		if r.For == "" {
 			return Field(errors.New("name a profile"), "rules", i, "for")
