@@ -176,11 +176,15 @@ func (w *Wanted) setPlace(ref string) error {
 	if err := location.CheckDestination(place); err != nil {
 		return err
 	}
-	if r, ok := place.(location.Registry); ok {
-		w.Names = []reference.Named{r.Ref}
-		return nil
+	switch place := place.(type) {
+	case location.Registry:
+		w.Names = []reference.Named{place.Ref}
+	case location.Layout, location.Archive:
+		w.kind, w.file = toFile, place
+	default:
+		return fmt.Errorf("%s: a build is emitted to a registry, to %s or to %s: --load puts it into docker's engine, and convert takes it anywhere from there",
+			place, location.SchemeLayout, location.SchemeArchive)
 	}
-	w.kind, w.file = toFile, place
 	return nil
 }
 
