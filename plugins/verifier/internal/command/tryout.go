@@ -28,7 +28,7 @@ func (r run) tryOut(ctx context.Context, file string, p *policy.Policy) int {
 	case errors.Is(err, errLate), err != nil && ctx.Err() != nil:
 		image, v = judge.Image{Name: r.test}, judge.Unanswered(ctx, p, r.test)
 	case err != nil:
-		fmt.Fprintln(r.stderr, judge.Line(fmt.Errorf("what %s is cannot be found out: %w", r.test, err)))
+		fmt.Fprintln(r.stderr, judge.Line(err))
 		return refused
 	}
 	r.explain(file, p, image, v)
@@ -76,13 +76,16 @@ func describeRule(row func(name, text string, args ...any), p *policy.Policy, v 
 		return
 	}
 	row("profile", "%s", rule.For)
-	looked := "what containerd knows of the root"
-	if v.Deep {
-		looked = "every document of the image"
-	} else if rule.Mode == policy.Deep {
-		looked += ", and no further"
+	looked := "of the root, its media type and size are looked at"
+	switch {
+	case v.Deep:
+		looked = "every document of the image was read"
+	case rule.Mode == policy.Deep && v.Report != nil && v.Reason != "":
+		looked = "no document was needed to see that"
+	case rule.Mode == policy.Deep:
+		looked = "not every document could be read"
 	}
-	row("mode", "%s: %s was looked at", rule.Mode, looked)
+	row("mode", "%s: %s", rule.Mode, looked)
 }
 
 // listFindings writes everything that was found, and whether it counts.

@@ -60,10 +60,10 @@ func Judge(ctx context.Context, p *policy.Policy, image Image) Verdict {
 	case ctx.Err() != nil:
 		return Unanswered(ctx, p, image.Name)
 	case isFault(err):
-		v.Reason = line("no image for %s: %v", r.For, err)
+		v.Reason = line("no image for %s: %s", r.For, cause(err))
 	default:
 		answer = p.OnError
-		v.Reason = line("whether %s takes it is not known, as its registry did not say what is in it: %v", r.For, err)
+		v.Reason = line("whether %s takes it is not known, as it cannot be read: %s", r.For, obstacle(p, err))
 	}
 	v.Allowed = answer == policy.Allow || r.Action == policy.Warn
 	return v

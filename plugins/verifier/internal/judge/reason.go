@@ -3,15 +3,19 @@
 package judge
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 
 	"github.com/manifest-format/manifest-format/format"
+	"github.com/manifest-format/manifest-format/format/registry"
 	"github.com/manifest-format/manifest-format/plugins/verifier/internal/policy"
 )
 
@@ -66,6 +70,37 @@ func remedy(r *policy.Rule, image Image, f format.Finding) string {
 		command += " --platform " + platformFor(p)
 	}
 	return fmt.Sprintf("convert it with `%s %s %s`", command, from, to)
+}
+
+// cause is an error without the image's name and digest, which containerd has
+// said before.
+func cause(err error) string {
+	text, where := err.Error(), ""
+	var at *format.Error
+	if errors.As(err, &at) {
+		text = at.Err.Error()
+		if at.Path != "" {
+			where = " at " + clip(at.Path, maxDetail)
+		}
+	}
+	var refusal *registry.Error
+	if errors.As(err, &refusal) {
+		text = refusal.Text
+	} else if errdefs.IsNotFound(err) {
+		text = "the registry does not have it" // containerd's client says so at length
+	}
+	return text + where
+}
+
+// obstacle says why an image could not be read, and what to do.
+func obstacle(p *policy.Policy, err error) string {
+	switch {
+	case !errors.Is(err, errdefs.ErrUnauthenticated) && !errors.Is(err, docker.ErrInvalidAuthorization):
+		return cause(err)
+	case p.DockerConfig == "":
+		return "its registry wants a login, and the verifier's policy has none: name a config.json of docker's there, as dockerConfig"
+	}
+	return fmt.Sprintf("its registry does not take the verifier's login from %s, or there is none for it", p.DockerConfig)
 }
 
 // quoted is a word as a shell reads it. Names of images need none.

@@ -5,6 +5,7 @@ package judge
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -51,30 +52,37 @@ func open(ctx context.Context, p *policy.Policy, image string) (content.Provider
 }
 
 // Resolve asks the registry what an image is, as containerd does before it asks
-// for a verdict.
+// for a verdict. The error is a line for a person.
 func Resolve(ctx context.Context, p *policy.Policy, image string) (Image, error) {
+	root, err := resolve(ctx, p, image)
+	if err != nil {
+		return Image{}, errors.New(line("what %s is cannot be found out: %s", image, obstacle(p, err)))
+	}
+	return Image{Name: image, Root: root}, nil
+}
+
+func resolve(ctx context.Context, p *policy.Policy, image string) (ocispec.Descriptor, error) {
 	login, err := logins(p)
 	if err != nil {
-		return Image{}, err
+		return ocispec.Descriptor{}, err
 	}
 	if p.HostsDir != "" {
 		resolver, name, err := newResolver(ctx, p, login, image)
 		if err != nil {
-			return Image{}, err
+			return ocispec.Descriptor{}, err
 		}
 		_, root, err := resolver.Resolve(ctx, name)
-		return Image{Name: image, Root: root}, err
+		return root, err
 	}
 	name, ref, err := registry.ParseReference(image)
 	if err != nil {
-		return Image{}, err
+		return ocispec.Descriptor{}, err
 	}
 	repo, err := newRepository(ctx, login, name)
 	if err != nil {
-		return Image{}, err
+		return ocispec.Descriptor{}, err
 	}
-	root, err := repo.Resolve(ctx, ref)
-	return Image{Name: image, Root: root}, err
+	return repo.Resolve(ctx, ref)
 }
 
 // logins are those of the policy's docker configuration; none without one.
