@@ -56,11 +56,14 @@ func TestMain(m *testing.M) {
 }
 
 // build builds the program from the sources in tree.
-func build(tree, out string, env []string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./cli-plugin")
+func build(tree, out string, env []string) error { return buildPackage(tree, "./cli-plugin", out, env) }
+
+// buildPackage builds one of the product's programs from the sources in tree.
+func buildPackage(tree, main, out string, env []string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, main)
 	cmd.Dir, cmd.Env = tree, append(env, "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build manifest-format in %s: %w\n%s", tree, err, output)
+		return fmt.Errorf("build %s in %s: %w\n%s", main, tree, err, output)
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type ContainerdOptions struct {
 	CRI bool
 	// Config is TOML that is added to its configuration.
 	Config string
+	// Env is added to its environment, which what it runs has too.
+	Env []string
 }
 
 // Containerd is a running containerd. It needs root.
@@ -74,7 +76,7 @@ disabled_plugins = [%s]
 	c.daemon = daemon{
 		path:  path,
 		args:  []string{"--config", file},
-		env:   []string{"PATH=" + searchPath(tb, bin, "."), "HOME=" + sockets},
+		env:   append([]string{"PATH=" + searchPath(tb, bin, "."), "HOME=" + sockets}, o.Env...),
 		ready: containerdReady,
 	}
 	c.process, _ = start(tb, c.daemon)
