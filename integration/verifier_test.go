@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/manifest-format/manifest-format/format"
@@ -220,6 +221,14 @@ func TestVerifierIsNotAsked(t *testing.T) {
 		archive := filepath.Join(t.TempDir(), "image.tar")
 		convert(t, "oci", repo.ref("oci"), "archive://"+archive)
 		g.Ctr(t, "images", "import", "--index-name", repo.ref("oci"), archive)
+	})
+	t.Run("BuildKit", func(t *testing.T) {
+		g := startGuarded(t, "")
+		g.obey(t, `{"match": "**", "for": "docker"}`)
+		engines.StartBuildkitd(t, engines.BuildkitdOptions{Containerd: g.Containerd}).Build(t, engines.Build{
+			Context:   fstest.MapFS{"Dockerfile": {Data: []byte("FROM " + repo.ref("oci") + "\nCOPY Dockerfile /\n")}},
+			Platforms: []string{"linux/amd64"}, Output: "type=image,name=built",
+		})
 	})
 	for name, config := range map[string]string{
 		"use_local_image_pull":          "use_local_image_pull = true",
