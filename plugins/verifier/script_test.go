@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 //	verify CODE NAME SAMPLE       run the program as containerd does, for an image of that
 //	                              name; it must end with this code
 //	exits CODE PROGRAM ARG...     run a program that must end with this code
-//	registry NAME [USER:PASSWORD] start a registry; $NAME is its host
+//	registry NAME [tls] [USER:PASSWORD]
+//	                              start a registry; $NAME is its host
 //	push SAMPLE IMAGE             push a sample image into one without passwords
 //	broken NAME FAULT             start a registry that has a fault, see faults
 func TestScripts(t *testing.T) {
@@ -169,12 +170,15 @@ func (s scope) TempDir() string {
 
 func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: registry NAME [USER:PASSWORD]")
+		ts.Fatalf("usage: registry NAME [tls] [USER:PASSWORD]")
 	}
 	options := engines.RegistryOptions{Users: map[string]string{}}
 	for _, arg := range args[1:] {
-		user, password, _ := strings.Cut(arg, ":")
-		options.Users[user] = password
+		if user, password, ok := strings.Cut(arg, ":"); ok {
+			options.Users[user] = password
+		} else {
+			options.TLS = arg == "tls"
+		}
 	}
 	ts.Setenv(args[0], engines.StartRegistry(newScope(ts), options).Addr)
 }

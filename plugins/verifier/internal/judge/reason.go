@@ -3,8 +3,10 @@
 package judge
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"unicode"
@@ -92,9 +94,15 @@ func cause(err error) string {
 	return text + where
 }
 
-// obstacle says why an image could not be read, and what to do.
+// obstacle says why an image could not be read, and what to do in the policy.
 func obstacle(p *policy.Policy, err error) string {
+	var authority x509.UnknownAuthorityError
+	const remedy = ": write a hosts.toml for it, and name the folder as hostsDir in the verifier's policy"
 	switch {
+	case p.HostsDir == "" && errors.As(err, &authority):
+		return "its registry has a certificate of an unknown authority" + remedy
+	case p.HostsDir == "" && errors.Is(err, http.ErrSchemeMismatch):
+		return "its registry speaks plain HTTP, not HTTPS" + remedy
 	case !errors.Is(err, errdefs.ErrUnauthenticated) && !errors.Is(err, docker.ErrInvalidAuthorization):
 		return cause(err)
 	case p.DockerConfig == "":
