@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -80,7 +81,7 @@ func describeRule(row func(name, text string, args ...any), p *policy.Policy, v 
 	switch {
 	case v.Deep:
 		looked = "every document of the image was read"
-	case rule.Mode == policy.Deep && v.Report != nil && v.Reason != "":
+	case rule.Mode == policy.Deep && v.Report != nil && slices.ContainsFunc(v.Report.Findings, rule.Counts):
 		looked = "no document was needed to see that"
 	case rule.Mode == policy.Deep:
 		looked = "not every document could be read"
