@@ -56,9 +56,9 @@ func passOn(cmd *cobra.Command, dockerCLI dockercommand.Cli, args []string) erro
 // goes to the builder that docker would have chosen, which is the engine's own
 // unless the person names another.
 func findBuildx(dockerCLI dockercommand.Cli, args []string) (*buildx.Plugin, error) {
-	var globals []string
-	if !runsAlone(os.Args[0]) {
-		globals = globalFlags(os.Args[1:])
+	globals := globalFlags(os.Args[1:])
+	if runsAlone(os.Args[0]) {
+		globals = flagsBefore(os.Args[1:])
 	}
 	plugin, err := buildx.Find(dockerCLI, globals)
 	if err != nil {
@@ -99,6 +99,24 @@ func globalFlags(args []string) []string {
 		}
 	}
 	return globals
+}
+
+// flagsBefore are those of docker's flags that stand before the command where
+// the program runs alone; nil if there are none.
+func flagsBefore(args []string) []string {
+	var flags []string
+	for i := 0; i < len(args) && strings.HasPrefix(args[i], "-"); i++ {
+		end := i + 1
+		if args[i] == "--"+flagBuilder || slices.Contains(globalsWithValue, args[i]) {
+			end = min(i+2, len(args))
+		}
+		// The builder is buildx's, and put among its arguments.
+		if args[i] != "--"+flagBuilder && !strings.HasPrefix(args[i], "--"+flagBuilder+"=") {
+			flags = append(flags, args[i:end]...)
+		}
+		i = end - 1
+	}
+	return flags
 }
 
 // The ways of docker build, docker image build and docker builder through

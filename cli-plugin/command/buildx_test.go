@@ -27,6 +27,23 @@ func TestGlobalFlags(t *testing.T) {
 	}
 }
 
+func TestFlagsBefore(t *testing.T) {
+	for line, want := range map[string]string{
+		"build -H x":                           "",
+		"-H unix:///x build --context c":       "-H unix:///x",
+		"--context=c --builder b --tls bake":   "--context=c --tls",
+		"--builder=b --tlscacert ca.pem build": "--tlscacert ca.pem",
+		"--host":                               "--host",
+	} {
+		if diff := cmp.Diff(want, strings.Join(flagsBefore(strings.Fields(line)), " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+	if got := flagsBefore([]string{"build"}); got != nil {
+		t.Errorf("without flags: %q", got)
+	}
+}
+
 func TestCommandPath(t *testing.T) {
 	for attributes, want := range map[string]string{
 		"":                                     "",

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/containerd/containerd/v2/core/content"
 	dockercommand "github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
-	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 	"github.com/manifest-format/manifest-format/format"
@@ -30,6 +28,8 @@ type convertOptions struct {
 	print       printer.ConversionOptions
 	progress    printer.ProgressMode
 	places      location.Options
+	// notes are of the destination.
+	notes []format.Note
 }
 
 // foreignLayers is what becomes of layers that registries do not hold.
@@ -97,18 +97,23 @@ write to on this machine; it does not ask a registry whether you may push.`,
 }
 
 func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
+	addTransferFlags(cmd, o, printer.ProgressModes()...)
+	addChoice(cmd, &o.referrers, "referrers", "What becomes of what refers to the source", referrersNone, referrersCopy, referrersRepoint)
+}
+
+// addTransferFlags adds the flags of every command that writes an image.
+func addTransferFlags(cmd *cobra.Command, o *convertOptions, modes ...printer.ProgressMode) {
 	addProfileFlag(cmd, profileFlag{&o.profile}, `What the image is for: a profile (see "manifest-format profiles"), several, or a file`)
 	addCompleted(cmd, platformFlag{&o.engine.Platforms}, "platform", "Keep only this platform; may be repeated", commonPlatforms...)
 	addChoice(cmd, &o.engine.OnLoss, "on-loss", "When something is lost", format.OnLossWarn, format.OnLossFail)
 	addChoice(cmd, &o.engine.Attestations, "attestations", "What becomes of SBOM and provenance in the index",
 		format.AttestationsKeep, format.AttestationsReferrers, format.AttestationsDrop)
-	addChoice(cmd, &o.referrers, "referrers", "What becomes of what refers to the source", referrersNone, referrersCopy, referrersRepoint)
 	addChoice(cmd, &o.engine.Annotations, "annotations", "What becomes of annotations that the target has no place for",
 		format.AnnotationsDrop, format.AnnotationsLabels)
 	addChoice(cmd, &o.engine.Compression, "compression", "Recompress layers that have another compression",
 		format.Gzip, format.Zstd, format.Uncompressed)
 	addChoice(cmd, &o.foreign, "foreign-layers", "What becomes of layers that registries do not hold", foreignKeep, foreignFetch)
-	addChoice(cmd, &o.progress, "progress", "How to show progress", printer.ProgressModes()...)
+	addChoice(cmd, &o.progress, "progress", "How to show progress", modes...)
 
 	flags := cmd.Flags()
 	flags.BoolVar(&o.engine.Single, "single", false, "Make the one platform that is left the root, without an index")
@@ -129,9 +134,10 @@ func (o *convertOptions) validate(cmd *cobra.Command) error {
 		}
 		o.inferred = true
 	}
+	if err := o.shapes(); err != nil {
+		return err
+	}
 	switch {
-	case o.engine.Single && o.engine.Index:
-		return errors.New("--single and --index exclude each other")
 	case o.referrers != referrersNone:
 		return fmt.Errorf("--referrers=%s is for a later release: until then, what refers to the source stays behind", o.referrers)
 	case o.print.Quiet && cmd.Flags().Changed("progress"):
@@ -140,56 +146,20 @@ func (o *convertOptions) validate(cmd *cobra.Command) error {
 	return printer.ValidTemplate(o.print.Format)
 }
 
+// shapes says that the image cannot have both shapes that are asked for.
+func (o *convertOptions) shapes() error {
+	if o.engine.Single && o.engine.Index {
+		return errors.New("--single and --index exclude each other")
+	}
+	return nil
+}
+
 func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptions) error {
 	source, destination, err := parsePair(o.source, o.destination)
 	if err != nil {
 		return err
 	}
-	if o.inferred && !o.print.Quiet {
-		printer.Note(dockerCLI, fmt.Sprintf("for %s, whose registry %s is in (--for names another target)", o.profile.Name, destination))
-	}
-	src, root, err := location.OpenImage(ctx, source, dockerCLI.In(), o.places)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if o.print.Quiet {
-		o.progress = printer.ProgressQuiet
-	}
-	progress, err := printer.NewProgress(dockerCLI.Err(), o.progress)
-	if err != nil {
-		return err
-	}
-	o.engine.Progress = progress.Update
-	o.print.OnStderr = location.IsStream(destination) && !o.dryRun
-	o.engine.NoReferrers = !location.HoldsReferrers(destination)
-
-	origin, err := location.OriginOf(ctx, source, src, root, destination)
-	if err != nil {
-		return err
-	}
-	way := route{destination: destination, origin: origin}
-	job := conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine, Part: location.HoldsPart(source)}
-	var result *format.Result
-	if o.dryRun {
-		result, err = way.dry(ctx, job, o)
-	} else {
-		result, err = way.write(ctx, dockerCLI, job, o)
-	}
-	progress.Close()
-	if err != nil {
-		var lossy *format.LossError
-		if errors.As(err, &lossy) {
-			refusal := printer.Refusal{DryRun: o.dryRun, Source: root, Losses: lossy.Losses}
-			err = errors.Join(err, refusal.Print(dockerCLI, o.print))
-		}
-		return explain(source, err)
-	}
-	return printer.Conversion{
-		Reference: destination.Pinned(result.Root.Digest),
-		DryRun:    o.dryRun,
-		Result:    result,
-	}.Print(dockerCLI, o.print)
+	return transfer(ctx, dockerCLI, route{source: source, destination: destination}, o)
 }
 
 // parsePair reads both arguments before either place is looked at.
@@ -201,35 +171,4 @@ func parsePair(source, destination string) (src, dst location.Location, err erro
 		return nil, nil, err
 	}
 	return src, dst, location.CheckDestination(dst)
-}
-
-// route is where an image comes from and where it goes.
-type route struct {
-	destination location.Location
-	origin      location.Origin
-}
-
-// dry converts in memory, and looks at the destination without touching it.
-func (r route) dry(ctx context.Context, job conversion.Job, o convertOptions) (*format.Result, error) {
-	if err := location.Probe(r.destination, r.origin, o.places); err != nil {
-		return nil, err
-	}
-	return job.Dry(ctx)
-}
-
-// write converts and writes.
-func (r route) write(ctx context.Context, dockerCLI dockercommand.Cli, job conversion.Job, o convertOptions) (*format.Result, error) {
-	dst, err := location.OpenDestination(r.destination, r.origin, dockerCLI.Out(), o.places)
-	if err != nil {
-		return nil, err
-	}
-	_, job.Ordered = r.destination.(location.Archive)
-	job.Check = func(_ context.Context, _ content.Provider, result *format.Result) error {
-		// A template that fails does so before anything is written.
-		return printer.Conversion{Reference: r.destination.Pinned(result.Root.Digest), Result: result}.Try(o.print)
-	}
-	if o.foreign == foreignFetch {
-		job.Foreign = o.places.FetchForeign
-	}
-	return job.Into(ctx, dst)
 }

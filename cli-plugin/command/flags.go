@@ -200,12 +200,37 @@ func completeImage(n int) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var found []string
-		for _, scheme := range []string{location.SchemeLayout, location.SchemeArchive, location.SchemeContainerd} {
+		for _, scheme := range []string{location.SchemeLayout, location.SchemeArchive, location.SchemeContainerd, location.SchemeEngine} {
 			if strings.HasPrefix(scheme, toComplete) {
 				found = append(found, scheme)
 			}
 		}
 		return found, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completePush offers what the engine has, as docker push does, then schemes.
+func completePush(dockerCLI dockercommand.Cli) cobra.CompletionFunc {
+	schemes := completeImage(1)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 || strings.Contains(toComplete, "://") {
+			return schemes(cmd, args, toComplete)
+		}
+		e, err := engine.Open(dockerCLI, "")
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names, err := e.All(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var found []string
+		for _, name := range names {
+			if ref, err := reference.ParseNormalizedNamed(name); err == nil && strings.HasPrefix(reference.FamiliarString(ref), toComplete) {
+				found = append(found, reference.FamiliarString(ref))
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -20,11 +20,14 @@ var hookedCommands = []string{"push", "image push", "buildx build", pluginName +
 // template differently in each of its versions, and before 29 drops one that
 // it does not know.
 var hints = map[string]string{
-	"push":                "See which format it was pushed in: docker " + pluginName + " inspect IMAGE",
-	"image push":          "See which format it was pushed in: docker " + pluginName + " inspect IMAGE",
+	"push":                pushHint,
+	"image push":          pushHint,
 	"buildx build":        "Emit it in the format that its target takes: docker " + pluginName + " build --for PROFILE",
 	pluginName + " build": "Emit it to several targets, each in its format: docker build --emit PROFILE=REF",
 }
+
+const pushHint = "See which format it was pushed in: docker " + pluginName + " inspect IMAGE\n" +
+	"Push it in the format that its target takes: docker " + pluginName + " push --for PROFILE IMAGE"
 
 // newHooksCommand answers docker after one of the commands.
 func newHooksCommand(dockerCLI dockercommand.Cli) *cobra.Command {

@@ -42,7 +42,7 @@ undoes it.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	addProfileFlag(cmd, profileFlag{&profile}, `What images are for unless a build says otherwise: a profile (see "manifest-format profiles")`)
+	addProfileFlag(cmd, profileFlag{&profile}, `What images are for unless a build or a push says otherwise: a profile (see "manifest-format profiles")`)
 	return cmd
 }
 

@@ -28,8 +28,12 @@ func newPluginCommand(ctx context.Context, dockerCLI dockercommand.Cli) *cobra.C
 	return root
 }
 
+// engineFlags are those of docker's own flags that say which engine it is, and
+// how it is reached. As docker's, they stand before the command.
+var engineFlags = []string{"context", "host", "tls", "tlscacert", "tlscert", "tlskey", "tlsverify"}
+
 // newStandaloneCommand is the same tree with docker's look, and of docker's
-// global flags the one that matters without a daemon.
+// global flags those that say where its configuration and its engine are.
 func newStandaloneCommand(ctx context.Context, dockerCLI *dockercommand.DockerCli) *cobra.Command {
 	root := newRootCommand(standaloneName, dockerCLI)
 	root.SilenceUsage = true
@@ -51,6 +55,9 @@ func newStandaloneCommand(ctx context.Context, dockerCLI *dockercommand.DockerCl
 	root.SetHelpCommand(help)
 	root.PersistentFlags().AddFlag(docker.PersistentFlags().Lookup("help"))
 	root.PersistentFlags().AddFlag(docker.Flags().Lookup("config"))
+	for _, name := range engineFlags {
+		root.Flags().AddFlag(docker.Flags().Lookup(name))
+	}
 
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		return initialize(dockerCLI, options, docker.Flags())
@@ -80,6 +87,7 @@ An IMAGE is one of:
   archive://FILE[:TAG|@DIGEST]      in a tar: an OCI archive, or of docker save
   archive://-                       the same, on standard input or output
   containerd://[NAMESPACE/]NAME     in a containerd
+  engine://NAME[:TAG|@DIGEST]|ID    in a Docker engine, or Podman, as docker reads it
 
 Every other command of buildx, such as bake, is passed on to it.
 
@@ -108,6 +116,7 @@ Exit codes: 0 done, 1 failed, 2 does not conform, 125 bad flags, 130 interrupted
 			newConvertCommand(dockerCLI),
 			newInspectCommand(dockerCLI),
 			newProfilesCommand(dockerCLI),
+			newPushCommand(dockerCLI),
 			newVersionCommand(dockerCLI),
 			newCompletionCommand(dockerCLI),
 			newShellInitCommand(dockerCLI),

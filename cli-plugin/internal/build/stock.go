@@ -219,14 +219,14 @@ func (d *delivery) openers(ctx context.Context, x *run) []func() (location.Desti
 		}}
 	case toFile:
 		return []func() (location.Destination, error){func() (location.Destination, error) {
-			return location.OpenDestination(d.file, location.Origin{Names: names}, x.Docker.Out(), d.places(x))
+			return location.OpenDestination(ctx, d.file, location.Origin{Names: names}, x.Docker.Out(), d.places(x))
 		}}
 	case toRegistry:
 	}
 	var all []func() (location.Destination, error)
 	for _, name := range d.Names {
 		all = append(all, func() (location.Destination, error) {
-			return location.OpenDestination(location.Registry{Ref: name}, location.Origin{Location: d.source.place}, x.Docker.Out(), d.places(x))
+			return location.OpenDestination(ctx, location.Registry{Ref: name}, location.Origin{Location: d.source.place}, x.Docker.Out(), d.places(x))
 		})
 	}
 	return all

@@ -37,8 +37,8 @@ var errMissing = errors.New("docker's plugin buildx is not installed: see https:
 	"or put its program docker-buildx into ~/.docker/cli-plugins or on PATH")
 
 // Find finds buildx where docker finds its plugins, then on PATH. docker are
-// docker's own flags when docker runs this program as its plugin, nil when it
-// runs alone.
+// docker's own flags when docker runs this program as its plugin, or when it
+// runs alone and was given some; nil for none then.
 func Find(provider Provider, docker []string) (*Plugin, error) {
 	found, err := manager.GetPlugin(name, provider, &cobra.Command{})
 	switch {
@@ -70,6 +70,10 @@ func newPlugin(path string, docker []string) (*Plugin, error) {
 	p := &Plugin{path: path, env: os.Environ()}
 	if docker != nil {
 		p.before = append(docker[:len(docker):len(docker)], name)
+		if os.Getenv(metadata.ReexecEnvvar) == "" {
+			// Without it buildx would not read docker's flags.
+			p.env = append(p.env, metadata.ReexecEnvvar+"=docker")
+		}
 		return p, nil
 	}
 	// Alone, as this program is: docker's configuration is told by the environment.

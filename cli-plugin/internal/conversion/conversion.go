@@ -6,9 +6,13 @@ package conversion
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -54,9 +58,25 @@ func (j Job) stage(ctx context.Context, layers content.Ingester) (*format.Stage,
 		return nil, err
 	}
 	if err := format.RequireWhole(holdings, j.Options.Platforms); err != nil {
-		return nil, err
+		return nil, whole(err, holdings)
 	}
 	return format.NewStage(format.PulledPart(j.Source, holdings), layers), nil
+}
+
+// whole says which platforms a person may ask for, where not all are there.
+func whole(err error, holdings []format.Holding) error {
+	var names []string
+	for _, h := range holdings {
+		if h.About == "" && h.Whole() && h.Platform != nil {
+			names = append(names, platforms.FormatAll(*h.Platform))
+		}
+	}
+	var at *format.Error
+	if len(names) == 0 || !errors.As(err, &at) {
+		return err
+	}
+	err = fmt.Errorf("%s; choose --platform %s, or pull the others%.0w", format.DescribePart(holdings, nil), strings.Join(names, ","), at.Err)
+	return &format.Error{Op: at.Op, Path: at.Path, Desc: at.Desc, Err: err}
 }
 
 func (j Job) convert(ctx context.Context, stage *format.Stage) (*format.Result, error) {

@@ -8,6 +8,7 @@
 //	archive://FILE.tar[:TAG|@DIGEST]    an OCI archive, or what `docker save` writes
 //	archive://-                         the same on standard input or output
 //	containerd://[NAMESPACE/]NAME       a containerd's
+//	engine://NAME[:TAG|@DIGEST]|ID      a Docker engine's, or Podman's, as docker reads it
 //
 // [Parse] looks at the text alone. [OpenSource] and [OpenDestination] look at
 // the place.
@@ -27,11 +28,11 @@ const (
 	SchemeLayout     = "oci-layout://"
 	SchemeArchive    = "archive://"
 	SchemeContainerd = "containerd://"
-	schemeEngine     = "engine://"
+	SchemeEngine     = "engine://"
 )
 
-// Location is where one image is: a [Registry], a [Layout], an [Archive] or a
-// [Containerd]. There are no others.
+// Location is where one image is: a [Registry], a [Layout], an [Archive], a
+// [Containerd] or an [Engine]. There are no others.
 type Location interface {
 	// String returns what [Parse] reads as the same location.
 	String() string
@@ -115,13 +116,12 @@ func Parse(s string) (Location, error) {
 		return Archive{Path: path, Name: name}, nil
 	case strings.HasPrefix(s, SchemeContainerd):
 		return parseContainerd(s)
-	case strings.HasPrefix(s, schemeEngine):
-		scheme, _, _ := strings.Cut(s, "://")
-		return nil, fmt.Errorf("%s: images of %s:// are for a later release: push it to a registry, or save it and name archive://FILE", s, scheme)
+	case strings.HasPrefix(s, SchemeEngine):
+		return parseEngine(s)
 	case strings.Contains(s, "://"):
 		scheme, rest, _ := strings.Cut(s, "://")
-		return nil, fmt.Errorf("%s: no such kind of place, %s://: name %s as docker does, without a scheme, or use %s or %s",
-			s, scheme, rest, SchemeLayout, SchemeArchive)
+		return nil, fmt.Errorf("%s: no such kind of place, %s://: name %s as docker does, without a scheme, or use %s, %s, %s or %s",
+			s, scheme, rest, SchemeLayout, SchemeArchive, SchemeContainerd, SchemeEngine)
 	}
 	return parseRegistry(s)
 }

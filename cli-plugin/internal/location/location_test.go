@@ -39,6 +39,11 @@ func TestParse(t *testing.T) {
 		{"containerd://k8s.io/" + someDigest, "containerd://k8s.io/" + someDigest, "containerd://k8s.io/" + someDigest},
 		{"containerd://buildkit/docker.io/library/app@" + someDigest, "containerd://buildkit/docker.io/library/app@" + someDigest, "containerd://buildkit/docker.io/library/app@" + someDigest},
 		{"archive://-:1", "archive://-:1", "archive://-@" + someDigest},
+		{"engine://app", "engine://app", "engine://app@" + someDigest},
+		{"engine://docker.io/library/app:1", "engine://app:1", "engine://app@" + someDigest},
+		{"engine://localhost:5000/app:1@" + someDigest, "engine://localhost:5000/app@" + someDigest, "engine://localhost:5000/app@" + someDigest},
+		{"engine://" + someDigest, "engine://" + someDigest, "engine://" + someDigest},
+		{"engine://c0ffee", "engine://c0ffee", "engine://c0ffee@" + someDigest},
 	} {
 		got, err := Parse(tc.in)
 		if err != nil {
@@ -56,7 +61,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, in := range []string{
-		"", "App", "a b", "app:", "app@sha256:12", "https://ghcr.io/app", "engine://app", "containerd://", "containerd://k8s.io/", "containerd://-x/ghcr.io/app", "containerd://App",
+		"", "App", "a b", "app:", "app@sha256:12", "https://ghcr.io/app", "engine://", "engine://App", "engine://app@sha256:12", "containerd://", "containerd://k8s.io/", "containerd://-x/ghcr.io/app", "containerd://App",
 		"oci-layout://", "oci-layout://:1", "oci-layout://app:", "oci-layout://app@sha256:12", "archive://",
 	} {
 		if got, err := Parse(in); err == nil {
@@ -73,7 +78,7 @@ func TestParseRoundTrip(t *testing.T) {
 		in := rapid.OneOf(
 			rapid.StringMatching(`([a-z]{1,5}(\.[a-z]{1,3})?(:[0-9]{2,4})?/)?[a-z]{1,5}(:[a-z0-9.]{1,5})?`),
 			rapid.StringMatching(`containerd://([a-z0-9]{1,3}/)?(k8s.io/)?([a-z]{1,3}[.:][0-9]{1,3}/)?[a-z]{1,3}(/[a-z]{1,3})?(:[a-z0-9.]{1,5})?`),
-			rapid.StringMatching(`(oci-layout|archive)://[-a-z./:@]{1,12}(:[a-z0-9.]{1,5})?`),
+			rapid.StringMatching(`(oci-layout|archive|engine)://[-a-z./:@]{1,12}(:[a-z0-9.]{1,5})?`),
 		).Draw(t, "in")
 		first, err := Parse(in)
 		if err != nil {
@@ -90,7 +95,7 @@ func TestParseRoundTrip(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"alpine:3", "oci-layout://a@b:c", "archive://-:1", "containerd://k8s.io/a", "x://", "a@" + someDigest} {
+	for _, seed := range []string{"alpine:3", "oci-layout://a@b:c", "archive://-:1", "engine://a:1", "engine://sha256:c0ffee", "containerd://k8s.io/a", "x://", "a@" + someDigest} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -84,6 +84,8 @@ func OpenSource(ctx context.Context, l Location, stdin Input, o Options) (Source
 		return openArchive(ctx, l, stdin)
 	case Containerd:
 		return l.source(ctx, o)
+	case Engine:
+		return openEngine(ctx, l, o)
 	}
 	return nil, errors.ErrUnsupported
 }
@@ -92,7 +94,7 @@ func OpenSource(ctx context.Context, l Location, stdin Input, o Options) (Source
 // has the index of all platforms and the content of those that were pulled.
 func HoldsPart(l Location) bool {
 	switch l.(type) {
-	case Archive, Containerd:
+	case Archive, Containerd, Engine:
 		return true
 	}
 	return false
@@ -196,6 +198,9 @@ func CheckDestination(l Location) error {
 		return byDigest(isDigest(l.Name))
 	case Containerd:
 		return byDigest(isDigest(l.Name) || strings.Contains(l.Name, "@"))
+	case Engine:
+		_, tagged := l.Tagged()
+		return byDigest(!tagged)
 	}
 	return nil
 }
@@ -238,7 +243,7 @@ func OriginOf(ctx context.Context, at Location, src Source, root ocispec.Descrip
 // mounted from the origin. A layout or an archive named without a tag calls the
 // image what the origin calls it. An archive of "-" is written to stdout. What
 // [Probe] says is an error here too.
-func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destination, error) {
+func OpenDestination(ctx context.Context, l Location, from Origin, stdout Output, o Options) (Destination, error) {
 	if err := Probe(l, from, o); err != nil {
 		return nil, err
 	}
@@ -260,6 +265,13 @@ func OpenDestination(l Location, from Origin, stdout Output, o Options) (Destina
 		return createArchive(l, namesFor(l.Name, from), stdout)
 	case Containerd:
 		return &containerdDestination{at: l, options: o}, nil
+	case Engine:
+		e, err := o.Engine()
+		if err != nil {
+			return nil, err
+		}
+		ref, _ := l.Tagged()
+		return IntoEngine(ctx, e, []string{ref.String()}), nil
 	}
 	return nil, errors.ErrUnsupported
 }
@@ -286,6 +298,9 @@ func Probe(l Location, from Origin, o Options) error {
 		return layout.CheckArchive(l.Path)
 	case Containerd:
 		return nil
+	case Engine:
+		_, err := o.Engine()
+		return err
 	}
 	return errors.ErrUnsupported
 }

@@ -32,6 +32,8 @@ type ConversionOptions struct {
 	Format string
 	// Quiet leaves out what is no loss.
 	Quiet bool
+	// Brief leaves out what was changed.
+	Brief bool
 	// OnStderr prints on standard error what would be on standard output, for
 	// an image that is there.
 	OnStderr bool
@@ -60,7 +62,7 @@ func (c Conversion) Print(streams command.Streams, o ConversionOptions) error {
 		return printTemplate(out, o.Format, c)
 	}
 	style := styleOf(streams.Err())
-	if !o.Quiet {
+	if !o.Quiet && !o.Brief {
 		c.printChanges(streams.Err(), style)
 	}
 	printLosses(streams, c.Losses, c.DryRun)

@@ -17,7 +17,7 @@ import (
 	"github.com/manifest-format/manifest-format/format"
 )
 
-// ProgressMode is how progress is shown. The modes are BuildKit's.
+// ProgressMode is how progress is shown.
 type ProgressMode string
 
 // The modes.
@@ -27,11 +27,32 @@ const (
 	ProgressTTY     ProgressMode = "tty"
 	ProgressQuiet   ProgressMode = "quiet"
 	ProgressRawJSON ProgressMode = "rawjson"
+	// ProgressDocker is none of BuildKit's: see [Push].
+	ProgressDocker ProgressMode = "docker"
 )
 
-// ProgressModes returns every mode, the default first.
+// ProgressModes returns every mode of BuildKit's, the default first.
 func ProgressModes() []ProgressMode {
 	return []ProgressMode{ProgressAuto, ProgressPlain, ProgressTTY, ProgressQuiet, ProgressRawJSON}
+}
+
+// Display shows what happens to the blobs of an image.
+type Display interface {
+	// Update takes one step of the engine. It does not block, and may be called
+	// from several goroutines.
+	Update(format.Progress)
+	// Close shows the last state and ends the display. Update must not be called
+	// after it.
+	Close()
+}
+
+// NewDisplay returns the display of a mode, which writes to out. It fails where
+// a mode needs a terminal and out is none. The caller closes it.
+func NewDisplay(out *streams.Out, mode ProgressMode) (Display, error) {
+	if mode == ProgressDocker {
+		return NewPush(out), nil
+	}
+	return NewProgress(out, mode)
 }
 
 // flushEvery is how often steps reach the display, which redraws no faster.
