@@ -58,7 +58,8 @@ func newCertificate(tb TB, dir string) certificate {
 	must(err)
 	server := template(2, "test registry")
 	server.KeyUsage = x509.KeyUsageDigitalSignature
-	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	// A client that has to show one shows the same.
+	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	server.DNSNames = []string{"localhost"}
 	serverDER, err := x509.CreateCertificate(rand.Reader, server, ca, key.Public(), caKey)
