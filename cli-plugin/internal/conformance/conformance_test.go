@@ -83,6 +83,8 @@ func TestFix(t *testing.T) {
 		{"example.com/app:1", "docker", "manifest-format convert --for docker example.com/app:1 example.com/app:1"},
 		{"oci-layout://my app:1", "docker", "manifest-format convert --for docker 'oci-layout://my app:1' 'oci-layout://my app:1'"},
 		{"archive://a.tar:1", "docker", "manifest-format convert --for docker archive://a.tar:1 archive://a-docker.tar"},
+		{"engine://app:1", "heroku", "manifest-format push --for heroku --platform linux/amd64 app:1"},
+		{"engine://" + root.Digest.String(), "docker", "manifest-format push --for docker " + root.Digest.String() + " REF"},
 		{"archive://-", "docker", "manifest-format convert --for docker archive://- archive://docker.tar"},
 		{"example.com/app@" + root.Digest.String(), "docker", "manifest-format convert --for docker example.com/app@" + root.Digest.String() + " example.com/app:docker"},
 	} {

@@ -19,11 +19,33 @@ func (a *Assessment) fix(p format.Profile, o Options) string {
 		spec = known
 	}
 	words := []string{"manifest-format", "convert", "--for", quoted(spec)}
+	in, inEngine := a.inEngine()
+	if inEngine {
+		words[1] = "push"
+	}
 	if name := a.platformFor(p); name != "" {
 		words = append(words, "--platform", name)
 	}
+	if inEngine {
+		words = append(words, quoted(in.Name))
+		if _, tagged := in.Tagged(); !tagged {
+			words = append(words, "REF")
+		}
+		return strings.Join(words, " ")
+	}
 	from, to := places(a.Reference, p.Name)
 	return strings.Join(append(words, quoted(from), quoted(to)), " ")
+}
+
+// inEngine is where an image is that is in an engine: it gets the format of a
+// target on its way there, and in some engines not before.
+func (a *Assessment) inEngine() (location.Engine, bool) {
+	place, err := location.Parse(a.Reference)
+	if err != nil {
+		return location.Engine{}, false
+	}
+	in, is := place.(location.Engine)
+	return in, is
 }
 
 // platformFor is the platform to choose where the target takes one image and
