@@ -208,3 +208,35 @@ func slowUpload(t *testing.T) *stall {
 	t.Cleanup(s.release) // before the proxy waits for what is under way
 	return s
 }
+
+// TestPushRefuses says in one line what is wrong with what an engine has, and
+// reads a name with both a tag and a digest as a registry's is read.
+func TestPushRefuses(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	engine := engines.StartDockerd(t, engines.DockerdOptions{})
+	home := engineHome(t, engine.Host)
+	from, to := newRepository(t, "from"), newRepository(t, "to")
+	was := speaking(t, from, "1", "annotation.level=manifest")
+	home.Docker(t, engine, "pull", "--quiet", from.ref("1"))
+	id := was.Encoded()
+	for says, args := range map[string][]string{
+		"engine://app:none: no such image in the docker engine of the context default": {"push", "app:none", to.ref("1")},
+		"no such image in the engine, under any tag":                                   {"push", "--all-tags", "nothing"},
+		id[:12] + ": that is a digest or an ID: say under which name to push it":       {"push", id[:12]},
+		"something would be lost: annotation":                                          {"push", "--for", "docker", "--on-loss=fail", from.ref("1"), to.ref("1")},
+	} {
+		out := invocation{home: home, args: args}.run(t)
+		if out.code != 1 || out.stdout != "" || !strings.Contains(out.stderr, says) {
+			t.Errorf("%s: exit code %d\n%s%s", says, out.code, out.stdout, out.stderr)
+		}
+	}
+	if tags := to.tags(t); len(tags) > 0 {
+		t.Errorf("what was refused left the tags %v", tags)
+	}
+	for tag, image := range map[string]string{"id": id[:12], "whole-id": was.String(), "both": from.ref("1") + "@" + was.String()} {
+		if d, _ := push(t, home, "--for", "oci", image, to.ref(tag)); d != was {
+			t.Errorf("%s: pushed %s, want %s", image, d, was)
+		}
+	}
+}

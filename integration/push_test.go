@@ -133,7 +133,14 @@ func expectDisplay(t *testing.T, to repository, tag string, d digest.Digest, sho
 	if lines[0] != first || lines[len(lines)-1] != last {
 		t.Errorf("shown is\n%swant %q first, and last %q", shown, first, last)
 	}
-	if layers := objects(decode(t, body)["layers"]); len(lines) != len(layers)+2 || strings.Count(shown, ": Pushed\n") != len(layers) {
+	layers := objects(decode(t, body)["layers"])
+	for _, layer := range layers {
+		// Docker's own store has none that is.
+		if mediaType := layer["mediaType"].(string); !strings.HasSuffix(mediaType, "gzip") {
+			t.Errorf("%s: a layer is not compressed: %s", tag, mediaType)
+		}
+	}
+	if len(lines) != len(layers)+2 || strings.Count(shown, ": Pushed\n") != len(layers) {
 		t.Errorf("of %d layers is shown\n%s", len(layers), shown)
 	}
 }
