@@ -87,6 +87,9 @@ func (b builds) pushes(t *testing.T, options engines.DockerdOptions) {
 	b.build(engineBuilder, "--for", "docker", "-t", repo.ref("docker"), "--push", "--emit", "oci="+repo.ref("oci"), "context").must(t)
 	image := check(t, repo, "docker", "docker")
 	check(t, repo, "oci", "oci")
+	if documents := repo.documents(t, "oci"); strings.Contains(documents, `layer.v1.tar"`) {
+		t.Errorf("a layer was pushed that is not compressed:\n%s", documents)
+	}
 	statements := 1
 	if options.GraphStore {
 		statements = 0 // it can make no provenance

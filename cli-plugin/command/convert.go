@@ -28,6 +28,8 @@ type convertOptions struct {
 	print       printer.ConversionOptions
 	progress    printer.ProgressMode
 	places      location.Options
+	// unpacked says that the source has no layer compressed.
+	unpacked bool
 	// notes are of the destination.
 	notes []format.Note
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/distribution/reference"
 	dockercommand "github.com/docker/cli/cli/command"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
@@ -35,7 +34,7 @@ func transfer(ctx context.Context, dockerCLI dockercommand.Cli, way route, o con
 		return err
 	}
 	defer src.Close()
-	if err := o.adapt(ctx, way, src, root); err != nil {
+	if err := o.adapt(ctx, way, src); err != nil {
 		return err
 	}
 	origin, err := location.OriginOf(ctx, way.source, src, root, way.destination)
@@ -59,7 +58,7 @@ func transfer(ctx context.Context, dockerCLI dockercommand.Cli, way route, o con
 	o.print.OnStderr = location.IsStream(way.destination) && !o.dryRun
 	t := transport{
 		route: way, origin: origin, display: display,
-		job: conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine, Part: location.HoldsPart(way.source)},
+		job: conversion.Job{Source: src, Root: root, Profile: o.profile, Options: o.engine, Part: location.HoldsPart(way.source), Unpacked: o.unpacked},
 	}
 	if push, is := display.(*printer.Push); is && !o.dryRun {
 		push.Begin(repositoryIn(way.destination))
@@ -97,7 +96,7 @@ func (r route) checkName(names []string) error {
 
 // adapt makes the options those for the two places: an engine may keep no layer
 // compressed, and no index.
-func (o *convertOptions) adapt(ctx context.Context, way route, src location.Source, root ocispec.Descriptor) error {
+func (o *convertOptions) adapt(ctx context.Context, way route, src location.Source) error {
 	o.engine.NoReferrers = !location.HoldsReferrers(way.destination)
 	if o.profile.Name == "" && location.KeepsUnpacked(src) {
 		o.profile = format.ProfileDocker() // as docker push has it
@@ -110,8 +109,8 @@ func (o *convertOptions) adapt(ctx context.Context, way route, src location.Sour
 		return fmt.Errorf("%s: this engine's store keeps no index: leave out --index", way.destination)
 	case one:
 		o.engine.Single, o.notes = true, []format.Note{noManifests}
-	case o.engine.Compression == "" && location.KeepsUnpacked(src):
-		o.engine.Compression = o.compression(root)
+	case location.KeepsUnpacked(src):
+		o.unpacked = true
 	}
 	return nil
 }
@@ -120,16 +119,6 @@ func (o *convertOptions) adapt(ctx context.Context, way route, src location.Sour
 var noManifests = format.Note{
 	Rule: "engine-store",
 	Text: "this engine's store keeps no manifests: an image gets its format when it is pushed, as manifest-format push does",
-}
-
-// compression is what layers get that have none where they come from: gzip,
-// as docker push has it, unless the target wants another.
-func (o *convertOptions) compression(root ocispec.Descriptor) format.Compression {
-	t, _ := format.ParseMediaType(root.MediaType)
-	if o.profile.Accepts(o.profile.Target(t.Format), format.Gzip) {
-		return format.Gzip
-	}
-	return ""
 }
 
 // transport is one image on its way.

@@ -4,10 +4,7 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -206,27 +203,8 @@ func (x *run) saved(ctx context.Context) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(x.dir, "saved.tar")
-	if err := save(ctx, from, id.String(), path); err != nil {
-		return nil, err
-	}
-	return x.open(ctx, location.Archive{Path: path}, location.Options{})
-}
-
-// save writes an image of the engine into a file.
-func save(ctx context.Context, from *engine.Engine, image, path string) (err error) {
-	archive, err := from.Save(ctx, image)
-	if err != nil {
-		return err
-	}
-	defer archive.Close()
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	_, err = io.Copy(file, archive)
-	return err
+	o := location.Options{Engine: func() (*engine.Engine, error) { return from, nil }}
+	return x.open(ctx, location.Engine{Name: id.String()}, o)
 }
 
 // loadByBuildx builds into the engine's own store, as buildx does, and returns

@@ -102,7 +102,7 @@ func (x *run) prepare(ctx context.Context, w *Wanted) (*delivery, error) {
 		return nil, err
 	}
 	_, archive := w.file.(location.Archive)
-	d.job = conversion.Job{Source: d.source, Root: d.source.root, Profile: w.Profile, Options: w.options, Ordered: archive}
+	d.job = conversion.Job{Source: d.source, Root: d.source.root, Profile: w.Profile, Options: w.options, Ordered: archive, Unpacked: location.KeepsUnpacked(d.source.Source)}
 	d.job.Options.Progress = x.Progress
 	d.job.Options.NoReferrers = w.kind == toEngine || w.file != nil && !location.HoldsReferrers(w.file)
 	d.job.Check = func(ctx context.Context, image content.Provider, result *format.Result) error {

@@ -29,6 +29,9 @@ type Job struct {
 	// Part says that the source may hold a part of the image. One that it does
 	// not hold as far as Options choose it is refused.
 	Part bool
+	// Unpacked says that the source keeps layers unpacked. They are compressed,
+	// with gzip as docker push has it, unless Options or the profile say how.
+	Unpacked bool
 	// Ordered writes one blob at a time: the same order, and so the same bytes
 	// in an archive, each time.
 	Ordered bool
@@ -81,6 +84,10 @@ func whole(err error, holdings []format.Holding) error {
 
 func (j Job) convert(ctx context.Context, stage *format.Stage) (*format.Result, error) {
 	j.Options.Partial = j.Part
+	if t, _ := format.ParseMediaType(j.Root.MediaType); j.Unpacked && j.Options.Compression == "" &&
+		j.Profile.Accepts(j.Profile.Target(t.Format), format.Gzip) {
+		j.Options.Compression = format.Gzip
+	}
 	result, err := format.Convert(ctx, stage, j.Root, j.Profile, j.Options)
 	if err != nil {
 		return nil, err
