@@ -139,6 +139,7 @@ func (t transport) dry(ctx context.Context, o convertOptions) (printer.Conversio
 	if err != nil {
 		return printer.Conversion{}, err
 	}
+	result.Notes = append(result.Notes, o.notes...)
 	return printer.Conversion{Reference: t.destination.Pinned(result.Root.Digest), DryRun: true, Result: result}, nil
 }
 
