@@ -170,7 +170,7 @@ func TestConvertSurvivesTheCollector(t *testing.T) {
 	ctx, d := start(t)
 	index, _, _, _ := twoPlatforms(format.OCI)
 	d.pull(ctx, t, index)
-	done, err := d.Convert(ctx, name, other, format.ProfileDocker(), containerd.ConvertOptions{Labels: map[string]string{"by": "test"}})
+	done, err := d.Convert(ctx, name, other, format.ProfileDocker(), containerd.ConvertOptions{Labels: map[string]string{"by": "test"}, ResultLabel: "is"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestConvertSurvivesTheCollector(t *testing.T) {
 		t.Errorf("after the source is deleted there is\n%v\nwant\n%v", left, want)
 	}
 	image, err := d.Image(ctx, other)
-	if err != nil || image.Target.Digest != done.Root.Digest || image.Labels["by"] != "test" {
+	if err != nil || image.Target.Digest != done.Root.Digest || image.Labels["by"] != "test" || image.Labels["is"] != done.Root.Digest.String() {
 		t.Errorf("the image is %+v, %v", image, err)
 	}
 	stage := format.NewStage(formattestStore(t, index), nil)
@@ -290,6 +290,24 @@ func TestConvertWhatWasPulled(t *testing.T) {
 	again, err := d.Convert(ctx, name, other, format.ProfileOCI(), o)
 	if err != nil || again.Root.Digest != done.Root.Digest {
 		t.Errorf("by its platform, it is %+v, %v", again, err)
+	}
+}
+
+func TestAccepts(t *testing.T) {
+	ctx, d := start(t)
+	index, _, arm, attests := twoPlatforms(format.OCI)
+	d.pull(ctx, t, index, arm, attests.Children[1]) // as a kubelet pulls
+	for profile, want := range map[string]bool{"oci": true, "docker": false} {
+		p, _ := format.LookupProfile(profile)
+		if got, err := d.Accepts(ctx, index.Desc, p); err != nil || got != want {
+			t.Errorf("%s accepts it: %v, %v", profile, got, err)
+		}
+	}
+	d.expectNoLease(ctx, t)
+	_, d = start(t)
+	d.pull(ctx, t, index, arm.Children[2], index.Children[0].Children[2])
+	if got, err := d.Accepts(ctx, index.Desc, format.ProfileOCI()); got || !errdefs.IsNotFound(err) {
+		t.Errorf("of an image that is nowhere whole: %v, %v", got, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/containerd/containerd/v2/core/content"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,8 +21,10 @@ type ConvertOptions struct {
 	// containerd holds no referrers of its own, and what was pulled.
 	Engine format.Options
 	Draft  DraftOptions
-	// Labels are put on the image that is written.
-	Labels map[string]string
+	// Labels are put on the image that is written, and under ResultLabel, unless
+	// that is empty, the digest of its root.
+	Labels      map[string]string
+	ResultLabel string
 	// Pulled converts the platforms that are all there, where some are, and
 	// leaves out the others.
 	Pulled bool
@@ -71,11 +74,35 @@ func (s *Store) Convert(ctx context.Context, src, dst string, p format.Profile, 
 	if c.Result, err = format.Convert(ctx, from, image.Target, p, o.Engine); err != nil {
 		return nil, err
 	}
-	put := PutOptions{Labels: o.Labels}
+	put := PutOptions{Labels: maps.Clone(o.Labels)}
+	if o.ResultLabel != "" {
+		if put.Labels == nil {
+			put.Labels = map[string]string{}
+		}
+		put.Labels[o.ResultLabel] = c.Root.Digest.String()
+	}
 	if src == dst {
 		put.Was = image.Target.Digest
 	}
 	return c, draft.Put(ctx, dst, c.Root, put)
+}
+
+// Accepts reports whether p accepts what there is of the image at root as it
+// stands, where a platform at least is all there. Nothing is written or held for
+// it. It is the question to ask before Convert rewrites an index only because a
+// part of it was pulled.
+func (s *Store) Accepts(ctx context.Context, root ocispec.Descriptor, p format.Profile) (bool, error) {
+	holdings, err := format.Holdings(ctx, s, root)
+	if err != nil {
+		return false, err
+	}
+	var pulled format.Options
+	choosePulled(&pulled, holdings)
+	if err := format.RequireWhole(holdings, pulled.Platforms); err != nil {
+		return false, err
+	}
+	report, err := format.CheckHeld(ctx, s, root, holdings, p)
+	return err == nil && report.OK(), err
 }
 
 // choosePulled has the platforms converted that are all there, unless all are
