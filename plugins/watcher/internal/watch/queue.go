@@ -188,18 +188,20 @@ func backOff(first, most time.Duration, failures int) time.Duration {
 // dueHeap implements [heap.Interface].
 type dueHeap []*item
 
-func (h dueHeap) Len() int { return len(h) }
+func (h *dueHeap) Len() int { return len(*h) }
 
-func (h dueHeap) Less(i, j int) bool {
-	if h[i].due.Equal(h[j].due) {
-		return h[i].order < h[j].order
+func (h *dueHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	if a.due.Equal(b.due) {
+		return a.order < b.order
 	}
-	return h[i].due.Before(h[j].due)
+	return a.due.Before(b.due)
 }
 
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].at, h[j].at = i, j
+func (h *dueHeap) Swap(i, j int) {
+	s := *h
+	s[i], s[j] = s[j], s[i]
+	s[i].at, s[j].at = i, j
 }
 
 func (h *dueHeap) Push(x any) {

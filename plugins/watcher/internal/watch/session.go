@@ -39,7 +39,7 @@ func (w *Watcher) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	probe.Close()
+	_ = probe.Close()
 	c, err := client.New(w.Address)
 	if err != nil {
 		return nil, err
@@ -52,6 +52,9 @@ func (w *Watcher) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// close ends the connection. There is nothing to lose in it any more.
+func (s *session) close() { _ = s.client.Close() }
+
 // session connects and works until the connection ends or ctx is done. It calls
 // connected when events are received.
 func (w *Watcher) session(ctx context.Context, connected func()) error {
@@ -59,7 +62,7 @@ func (w *Watcher) session(ctx context.Context, connected func()) error {
 	if err != nil {
 		return err
 	}
-	defer s.client.Close()
+	defer s.close()
 	s.owner = "watcher/" + w.Config.Name
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -94,7 +97,7 @@ func (w *Watcher) Once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.client.Close()
+	defer s.close()
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	defer work.Wait()
