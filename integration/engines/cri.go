@@ -34,6 +34,18 @@ func (c *Containerd) PullCRI(tb TB, image string) error {
 	return err
 }
 
+// ImageCRI is what a kubelet is told of an image, nil if it is not there.
+func (c *Containerd) ImageCRI(tb TB, image string) *cri.Image {
+	tb.Helper()
+	answer, err := cri.NewImageServiceClient(c.dialCRI(tb)).ImageStatus(tb.Context(), &cri.ImageStatusRequest{
+		Image: &cri.ImageSpec{Image: image},
+	})
+	if err != nil {
+		tb.Fatalf("ask the CRI for %s: %v", image, err)
+	}
+	return answer.GetImage()
+}
+
 // CRIReady reports whether the runtime says to Kubernetes that it is ready.
 func (c *Containerd) CRIReady(tb TB) bool {
 	tb.Helper()
