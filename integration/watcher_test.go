@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/manifest-format/manifest-format/integration/engines"
 )
@@ -260,5 +261,36 @@ func TestWatcherKubernetes(t *testing.T) {
 	expectNoLease(t, c, engines.CRINamespace)
 	if !c.CRIReady(t) {
 		t.Error("the runtime is not ready any more")
+	}
+}
+
+// TestWatcherImage makes the image that the Kubernetes manifest asks for, and
+// runs it as that does: with containerd's folder, which it may not write to.
+func TestWatcherImage(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	const deploy = "../plugins/watcher/deploy"
+	repo := dockerShell(t, "1")
+	own := newRepository(t, "watcher")
+	files := fstest.MapFS{}
+	for name, path := range map[string]string{"Dockerfile": filepath.Join(deploy, "Dockerfile"), "manifest-format-watcher": watcherPath(t)} {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: body, Mode: 0o755}
+	}
+	buildkit.Build(t, engines.Build{Context: files, Output: engines.Push(own.ref("1"))})
+	c := engines.StartContainerd(t, engines.ContainerdOptions{})
+	for _, ref := range []string{own.ref("1"), repo.ref("1")} {
+		pull(t, c, "default", ref)
+	}
+	config := filepath.Dir(engines.WatcherConfig(t, watcherConfig(nil, rule{"match": "**/shell:1", "for": "oci", "to": "{{name}}-oci"})))
+	out := c.Ctr(t, "run", "--rm",
+		"--mount", "type=bind,src="+filepath.Dir(c.Address)+",dst=/run/containerd,options=rbind:ro",
+		"--mount", "type=bind,src="+config+",dst=/etc/manifest-format,options=rbind:ro",
+		own.ref("1"), "watcher-image", "/manifest-format-watcher", "--once")
+	if got := mediaTypeOf(t, c, "default", repo.ref("1-oci")); got != ociIndex {
+		t.Errorf("converted it is %q, and the watcher said\n%s%s", got, out.Stdout, out.Stderr)
 	}
 }
