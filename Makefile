@@ -20,7 +20,7 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true || ec
 
 # The packages that the race detector runs over: all but those that only drive other programs.
 LIBRARIES = $(shell $(GO) list ./... | grep -v /integration)
-PRODUCT   = bin/manifest-format bin/docker-manifestformat bin/manifest-format-verifier
+PRODUCT   = bin/manifest-format bin/docker-manifestformat bin/manifest-format-verifier bin/manifest-format-watcher
 LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: $(PRODUCT) ## Build bin/manifest-format, bin/docker-manifestformat (the same program) and containerd's bin/manifest-format-verifier
+build: $(PRODUCT) ## Build bin/manifest-format, bin/docker-manifestformat (the same program), and for containerd bin/manifest-format-{verifier,watcher}
 
 bin/manifest-format:
 	CGO_ENABLED=0 $(GO) build -trimpath $(STAMP) -ldflags '-s -w' -o $@ ./cli-plugin
@@ -39,6 +39,9 @@ bin/docker-manifestformat: bin/manifest-format
 
 bin/manifest-format-verifier:
 	CGO_ENABLED=0 $(GO) build -trimpath $(STAMP) -ldflags '-s -w' -o $@ ./plugins/verifier
+
+bin/manifest-format-watcher:
+	CGO_ENABLED=0 $(GO) build -trimpath $(STAMP) -ldflags '-s -w' -o $@ ./plugins/watcher
 
 buildkitd: ## Build bin/buildkitd: BuildKit's daemon with the exporter in it
 	.ci/buildkitd bin/buildkitd

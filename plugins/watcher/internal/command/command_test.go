@@ -59,3 +59,31 @@ func TestMainSays(t *testing.T) {
 		}
 	}
 }
+
+// TestDocs holds the documentation to what the program reads and says.
+func TestDocs(t *testing.T) {
+	body, err := os.ReadFile("../../../../docs/containerd.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, _ := strings.Cut(string(body), "\n## Watcher\n")
+	page, _, _ = strings.Cut(page, "\n## ")
+	_, example, _ := strings.Cut(page, "```json\n")
+	example, _, ok := strings.Cut(example, "```")
+	path := filepath.Join(t.TempDir(), "watcher.json")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil || !ok {
+		t.Fatalf("there is no example: %v", err)
+	}
+	if _, err := config.Read(path); err != nil {
+		t.Error(err)
+	}
+	f, err := parseFlags(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word := range strings.FieldsSeq(f.usage) {
+		if strings.HasPrefix(word, "--") && !strings.Contains(page, "`"+strings.TrimRight(word, ";,.")+"`") {
+			t.Errorf("%s is not documented", word)
+		}
+	}
+}

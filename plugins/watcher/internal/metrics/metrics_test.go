@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestNames holds the metrics to Prometheus' own rules.
+// TestNames holds the metrics to Prometheus' own rules, and the documentation
+// to the metrics.
 func TestNames(t *testing.T) {
 	m := New("v1")
 	m.QueueDepth(func() int { return 0 })
@@ -99,6 +101,19 @@ func TestNames(t *testing.T) {
 	for _, p := range problems {
 		if strings.HasPrefix(p.Metric, "manifest_format_") {
 			t.Errorf("%+v", p)
+		}
+	}
+	page, err := os.ReadFile("../../../../docs/containerd.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if name, own := strings.CutPrefix(f.GetName(), "manifest_format_watcher_"); own && !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("the metric %s is not documented", name)
 		}
 	}
 }

@@ -21,14 +21,14 @@ type Server struct {
 }
 
 // Listen takes a port. An address that other machines reach is refused unless
-// public says that it is meant: whoever reaches it reads the names of images.
+// public says that it is meant: it tells of namespaces, profiles and errors.
 func Listen(ctx context.Context, address string, public bool) (*Server, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no address: write one such as 127.0.0.1:9653, or off", address)
 	}
 	if ip := net.ParseIP(host); !public && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("others reach %q, and would read the names of your images: choose a port of 127.0.0.1, or say --metrics-public", address)
+		return nil, fmt.Errorf("others reach %q, and would read of your namespaces and errors: choose a port of 127.0.0.1, or say --metrics-public", address)
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
