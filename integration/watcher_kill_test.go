@@ -6,6 +6,7 @@ package integration
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/manifest-format/manifest-format/integration/engines"
@@ -57,6 +58,21 @@ func TestWatcherDies(t *testing.T) {
 				t.Error("another watcher deleted the lease")
 			}
 			other.Stop(t)
+			w.Restart(t)
+		}, true},
+		{"containerd frozen", func(t *testing.T, w *engines.Watcher) {
+			t.Helper()
+			freeze := func(signal syscall.Signal) {
+				if err := syscall.Kill(c.Pid(), signal); err != nil {
+					t.Error(err)
+				}
+			}
+			freeze(syscall.SIGSTOP)
+			w.Stop(t) // it does not wait for long
+			freeze(syscall.SIGCONT)
+			if w.ExitCode() != 1 {
+				t.Errorf("it ends with %d:\n%s", w.ExitCode(), w.Log())
+			}
 			w.Restart(t)
 		}, true},
 		{"containerd killed", func(t *testing.T, _ *engines.Watcher) {

@@ -140,8 +140,11 @@ func TestWatcherRules(t *testing.T) {
 	}
 	c := engines.StartContainerd(t, engines.ContainerdOptions{})
 	pull(t, c, "one", repo.ref("other")) // before the watcher comes
-	w := startWatcher(t, c, watcherConfig([]string{"one", "two"},
+	bake(t, repo, "lossy", scratch, nil, annotations...)
+	pull(t, c, "lossy", repo.ref("lossy"))
+	w := startWatcher(t, c, watcherConfig([]string{"one", "two", "lossy"},
 		rule{"match": "**:skip", "skip": true},
+		rule{"match": "**:lossy", "for": "docker", "to": "in-place", "onLoss": "fail"},
 		rule{"match": "**:place", "for": "docker", "to": "in-place", "namespaces": []string{"one"}},
 		rule{"match": registry.Addr + "/**", "for": "docker", "to": "converted.example.com/{{path}}:{{tag}}"},
 	))
@@ -150,7 +153,7 @@ func TestWatcherRules(t *testing.T) {
 		t.Errorf("what was there already is %q now that the watcher is ready", got)
 	}
 	c.Restart(t)
-	engines.WaitFor(t, "the watcher to have heard of it", func() bool { return strings.Contains(w.Log(), "connected to containerd again") })
+	engines.WaitFor(t, "the watcher to have heard of it", func() bool { return strings.Contains(w.Log(), "connected to containerd") })
 	w.WaitReady(t, true)
 	for _, namespace := range []string{"one", "two", "three"} {
 		for _, tag := range []string{"skip", "place", "other"} {
@@ -174,6 +177,14 @@ func TestWatcherRules(t *testing.T) {
 	}
 	if status, _ := w.Get(t, "/healthz"); status != 200 || w.Metric(t, "conversions_total", `namespace="three"`) != 0 {
 		t.Errorf("it answers %d, and counts conversions where it does not watch", status)
+	}
+
+	// What cannot be converted is said once, also when it is looked at once more.
+	if n := w.Metric(t, "conversion_failures_total"); n != 1 || w.Metric(t, "conversion_failures_total", `class="lossy"`) != 1 {
+		t.Errorf("%v failures are counted", n)
+	}
+	if got := mediaTypeOf(t, c, "lossy", repo.ref("lossy")); got != ociIndex {
+		t.Errorf("what would have lost something is %q", got)
 	}
 
 	t.Run("once", func(t *testing.T) {

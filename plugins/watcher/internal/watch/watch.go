@@ -95,7 +95,7 @@ func (w *Watcher) Run(ctx context.Context) {
 		err := w.session(ctx, func() {
 			connected = true
 			if !since.IsZero() {
-				w.Log.Info("connected to containerd again", "after", time.Since(since).Round(time.Millisecond))
+				w.Log.Info("connected to containerd", "after", time.Since(since).Round(time.Millisecond))
 			}
 		})
 		w.Metrics.Connected(false)
