@@ -45,7 +45,7 @@ func TestContainerdPlace(t *testing.T) {
 	inContainerd(c, "convert", "--for", "docker", place(ref), place(docker)).must(t)
 	expectNoLease(t, c, "other")
 	c.Ctr(t, "--namespace", "other", "images", "rm", "--sync", ref) // the collector runs
-	if got := c.Ctr(t, "--namespace", "other", "run", "--rm", docker, "one", "echo", "it runs").Stdout; got != "it runs\n" {
+	if got := c.Ctr(t, "--namespace", "other", "run", "--rm", docker, "placed", "echo", "it runs").Stdout; got != "it runs\n" {
 		t.Errorf("a container printed %q", got)
 	}
 	back := newRepository(t, "back")

@@ -122,13 +122,41 @@ func addContainerdHosts(t *testing.T, hosts map[string]host) {
 	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
 		return
 	}
+	addEngineHost(t, hosts)
 	c := engines.StartContainerd(t, engines.ContainerdOptions{})
+	hosts["by the watcher"] = func(t *testing.T, s sample, ref string) digest.Digest {
+		t.Helper()
+		rule := rule{"match": ref, "for": s.to, "to": "{{name}}-watched"}
+		if len(s.platforms) > 0 {
+			rule["platforms"] = strings.Join(s.platforms, ",")
+		}
+		namespace := "watched-" + strings.ReplaceAll(s.name, " ", "-")
+		startWatcher(t, c, watcherConfig([]string{namespace}, rule))
+		in(t, c, namespace, "images", "pull", "--plain-http", "--all-platforms", ref)
+		engines.WaitFor(t, "the converted image", func() bool { return mediaTypeOf(t, c, namespace, ref+"-watched") != "" })
+		return rootIn(t, c, namespace, ref+"-watched")
+	}
 	hosts["in containerd"] = func(t *testing.T, s sample, ref string) digest.Digest {
 		t.Helper()
 		place := "containerd://here/" + ref
 		inContainerd(c, "convert", "--for", s.from, ref, place).must(t)
 		inContainerd(c, append([]string{"convert", "--for", s.to, place, place + "-converted"}, s.flags()...)...).must(t)
 		return rootIn(t, c, "here", ref+"-converted")
+	}
+}
+
+// addEngineHost adds a Docker Engine that keeps manifests.
+func addEngineHost(t *testing.T, hosts map[string]host) {
+	t.Helper()
+	engine := engines.StartDockerd(t, engines.DockerdOptions{})
+	hosts["from an engine"] = func(t *testing.T, s sample, ref string) digest.Digest {
+		t.Helper()
+		place := "engine://" + ref
+		into := invocation{args: []string{"convert", "--for", s.from, ref, place}, env: []string{"DOCKER_HOST=" + engine.Host}}
+		into.must(t)
+		pushed := invocation{args: append([]string{"push", "--quiet", "--for", s.to, ref, ref + "-pushed"}, s.flags()...), env: into.env}.must(t)
+		_, dgst, _ := strings.Cut(strings.TrimSpace(pushed.stdout), "@")
+		return digest.Digest(dgst)
 	}
 }
 

@@ -164,10 +164,16 @@ func inContainerd(name string, err error) error {
 	return fmt.Errorf("name the image %s in containerd: %w", name, err)
 }
 
+// closeLimit is how long a containerd that hangs is waited for: the lease ends
+// by itself.
+const closeLimit = 10 * time.Second
+
 // Close deletes the lease, also when ctx is done: what has no name then is
 // garbage.
 func (d *Draft) Close(ctx context.Context) error {
-	err := d.store.services.Leases.Delete(context.WithoutCancel(ctx), d.lease)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	err := d.store.services.Leases.Delete(ctx, d.lease)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete the lease %s: %w", d.lease.ID, err)
 	}

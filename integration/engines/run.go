@@ -4,7 +4,10 @@
 
 package engines
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Runtimes run containers. Each function pulls ref over plain HTTP and runs
 // command in a container without a network, whose output it returns. It starts
@@ -32,7 +35,8 @@ func runInContainerd16(tb TB, ref string, command ...string) string {
 func (c *Containerd) run(tb TB, ref string, command []string) string {
 	tb.Helper()
 	c.Ctr(tb, "images", "pull", "--plain-http", ref)
-	return c.Ctr(tb, append([]string{"run", "--rm", ref, "container"}, command...)...).Stdout
+	// runc keeps the containers of all of a machine's containerds in one place.
+	return c.Ctr(tb, append([]string{"run", "--rm", ref, fmt.Sprintf("container-%d", c.Pid())}, command...)...).Stdout
 }
 
 func runInDocker(o DockerdOptions) func(tb TB, ref string, command ...string) string {
