@@ -77,7 +77,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
 bench: build buildkitd ## Measure manifest-format beside its peers (BENCHFLAGS='-scale 0.05' for a quick look)
-	.ci/tools debian registry regctl oras crane buildx buildctl runc
+	.ci/tools debian registry regctl oras crane buildx buildctl runc containerd containerd-shim-runc-v2 ctr
 	$(GO) run ./integration/bench $(BENCHFLAGS)
 
 demo: build buildkitd ## Build an image once, for two destinations, in two formats; nothing stays

@@ -35,7 +35,9 @@ type bench struct {
 	zstd    *image // for recompression
 	tiny    *image // for start-up
 	builder *builder
-	count   int // of repositories made
+	// containerd has the image too, as Docker V2.2.
+	containerd *engines.Containerd
+	count      int // of repositories made
 }
 
 // newBench starts a registry and puts into it what the shapes need. scale
@@ -57,7 +59,7 @@ func newBench(tb engines.TB, product string, scale float64, shapes []shape) *ben
 	}
 	ctx := tb.Context()
 	var err error
-	if wanted("in-place", "mounts", "registries") {
+	if wanted("in-place", "mounts", "registries", converting) {
 		b.image, err = pushImage(ctx, named("fixture/image"), platforms, layersPerPlatform, int64(scale*layerSize))
 	}
 	if err == nil && wanted("zstd") {
@@ -71,6 +73,9 @@ func newBench(tb engines.TB, product string, scale float64, shapes []shape) *ben
 	}
 	if wanted(building) {
 		b.builder = startBuilder(tb, b.home, scale)
+	}
+	if wanted(converting) {
+		b.startContainerd(tb)
 	}
 	return b
 }
@@ -144,8 +149,13 @@ func (b *bench) once(ctx context.Context, s shape, t tool, count bool) (c cost, 
 		if count {
 			sent = w.traffic()
 		}
-		if t.outcome == isNothing {
+		switch t.outcome {
+		case isNothing:
 			return
+		case isHeld:
+			b.verifyHeld(tb, dst)
+			return
+		case isDocker, isCopy, isOCI:
 		}
 		if output, err = verify(tb.Context(), b.fixture(s), dst, t.outcome); err != nil {
 			tb.Fatalf("%s left no good image: %v", cmd, err)

@@ -93,6 +93,11 @@ var shapes = []shape{
 		rounds: 15, reference: stockExporter, place: (*bench).built,
 		tools: exports, goals: buildGoals,
 	},
+	{
+		name: converting, title: "Inside a containerd: Docker V2.2 to OCI, 4 platforms, %s of layers",
+		rounds: 11, reference: ctrConvert, place: (*bench).held,
+		tools: converters, goals: []goal{underTimeOf(ctrConvert, 1)},
+	},
 }
 
 func atMostRequests(n float64) goal {

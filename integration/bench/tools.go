@@ -23,6 +23,7 @@ const (
 	isDocker  outcome = iota // the image, in strict Docker V2.2
 	isCopy                   // the image as it was
 	isOCI                    // the image, changed, in OCI types
+	isHeld                   // the image, in OCI types, in containerd
 	isNothing                // it only reads
 )
 
