@@ -404,3 +404,28 @@ func TestHold(t *testing.T) {
 		t.Errorf("of what is held no more there is %v", left)
 	}
 }
+
+// TestDraftHoldsWhatIsWritten runs the collector before anything is named.
+func TestDraftHoldsWhatIsWritten(t *testing.T) {
+	ctx, d := start(t)
+	draft, err := d.Begin(ctx, containerd.DraftOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := formattest.Builder{Format: format.OCI}
+	layer := b.Layer(format.Gzip, "a")
+	for range 2 { // the second time it is there
+		if err := content.WriteBlob(ctx, draft, "layer", strings.NewReader(string(layer.Body)), layer.Desc); err != nil {
+			t.Fatal(err)
+		}
+		if left := d.collect(ctx, t); !slices.Equal(left, []digest.Digest{layer.Desc.Digest}) {
+			t.Errorf("of what was written there is %v", left)
+		}
+	}
+	if err := draft.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left := d.collect(ctx, t); len(left) > 0 {
+		t.Errorf("of what is held no more there is %v", left)
+	}
+}

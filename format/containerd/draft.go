@@ -103,7 +103,24 @@ func (d *Draft) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 // Writer implements [content.Ingester]. Content that is there already is held
 // by the lease from then on.
 func (d *Draft) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	return d.store.services.Content.Writer(leases.WithLease(ctx, d.lease.ID), opts...)
+	w, err := d.store.services.Content.Writer(leases.WithLease(ctx, d.lease.ID), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return leasedWriter{w, d.lease.ID}, nil
+}
+
+// leasedWriter has what is written held from its commit on. Inside containerd
+// that takes the lease from the commit's context; a client's writer has it
+// from the beginning.
+type leasedWriter struct {
+	content.Writer
+	lease string
+}
+
+// Commit implements [content.Writer].
+func (w leasedWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	return w.Writer.Commit(leases.WithLease(ctx, w.lease), size, expected, opts...)
 }
 
 // Abort removes what an unfinished Writer left.
