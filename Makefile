@@ -24,7 +24,7 @@ PRODUCT   = bin/manifest-format bin/docker-manifestformat bin/manifest-format-ve
 LINTERS   = bin/golangci-lint bin/gofumpt bin/govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build buildkitd image test lint fuzz bench demo docs install clean tools $(PRODUCT)
+.PHONY: help build buildkitd image test lint fuzz bench demo docs install clean tools $(PRODUCT) bin/containerd-manifestformat
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ image: buildkitd ## Make an image of our buildkitd for two platforms, by itself:
 	.ci/tools debian buildctl runc
 	.ci/image
 
-test: tools buildkitd ## Set up everything and run every test, with every engine
+bin/containerd-manifestformat: # containerd with the converter in it, for the tests
+	.ci/containerd $@
+
+test: tools buildkitd bin/containerd-manifestformat ## Set up everything and run every test, with every engine
 	.ci/packages gcc libc6-dev zsh fish chromium || [ -z "$(CI)" ]
 	$(GO) test $$(! command -v gcc >/dev/null || echo -race) -timeout 20m $(LIBRARIES)
 	$(GO) test -count=1 -timeout 30m ./integration/...
@@ -58,7 +61,7 @@ test: tools buildkitd ## Set up everything and run every test, with every engine
 lint: $(LINTERS) ## Run go vet, golangci-lint, gofumpt and govulncheck
 	$(GO) vet ./...
 	bin/golangci-lint run --allow-serial-runners --config .ci/golangci.yaml ./...
-	@bad=$$(bin/gofumpt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; }
+	@bad=$$(bin/gofumpt -l $$(git ls-files '*.go' ':!*.pb.go')); [ -z "$$bad" ] || { echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; }
 	.ci/vulncheck bin/govulncheck ./...
 
 bin/golangci-lint: Makefile
@@ -95,5 +98,5 @@ tools: ## Build or unpack the engines and clients that the tests run, into bin/
 	.ci/tools
 
 clean: ## Delete what make made here, and nothing else
-	rm -f $(PRODUCT) bin/buildkitd $(LINTERS) $$([ ! -f bin/.made ] || sed 's,^,bin/,' bin/.made) bin/.made
+	rm -f $(PRODUCT) bin/buildkitd bin/containerd-manifestformat $(LINTERS) $$([ ! -f bin/.made ] || sed 's,^,bin/,' bin/.made) bin/.made
 	[ ! -d bin ] || rmdir --ignore-fail-on-non-empty bin
