@@ -24,6 +24,7 @@ type convertOptions struct {
 	engine      format.Options
 	foreign     foreignLayers
 	referrers   referrersMode
+	via         via
 	dryRun      bool
 	print       printer.ConversionOptions
 	progress    printer.ProgressMode
@@ -74,7 +75,11 @@ they were.
 
 --dry-run reads SOURCE and converts it all the same, so that the digest is that
 of the result. Of DESTINATION it checks its name and whether there is a place to
-write to on this machine; it does not ask a registry whether you may push.`,
+write to on this machine; it does not ask a registry whether you may push.
+
+--via containerd has a containerd convert an image of its own, and prints what
+came of it: no content passes through here. It takes a containerd that is built
+with our plugin, see docs/containerd.md.`,
 		Example: `  # an OCI image, where it is, into Docker V2.2
   manifest-format convert --for docker registry.example.com/app:1.0 registry.example.com/app:1.0
 
@@ -82,7 +87,10 @@ write to on this machine; it does not ask a registry whether you may push.`,
   manifest-format convert --for docker --on-loss=fail ghcr.io/me/app:1.0 registry.example.com/app:1.0
 
   # what docker save wrote, into an OCI layout, one platform of it
-  docker save app | manifest-format convert --for oci --platform linux/arm64 archive://- oci-layout://app:1.0`,
+  docker save app | manifest-format convert --for oci --platform linux/arm64 archive://- oci-layout://app:1.0
+
+  # an image of a containerd, by that containerd
+  manifest-format convert --for docker --via containerd containerd://app:1.0 containerd://app:1.0-docker`,
 		Args:              exactArgs(2),
 		ValidArgsFunction: completeImage(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,6 +109,7 @@ write to on this machine; it does not ask a registry whether you may push.`,
 func addConvertFlags(cmd *cobra.Command, o *convertOptions) {
 	addTransferFlags(cmd, o, printer.ProgressModes()...)
 	addChoice(cmd, &o.referrers, "referrers", "What becomes of what refers to the source", referrersNone, referrersCopy, referrersRepoint)
+	addChoice(cmd, &o.via, "via", "Have the work done where the image is, by a containerd with our plugin in it", viaContainerd)
 }
 
 // addTransferFlags adds the flags of every command that writes an image.
@@ -145,6 +154,9 @@ func (o *convertOptions) validate(cmd *cobra.Command) error {
 	case o.print.Quiet && cmd.Flags().Changed("progress"):
 		return errors.New("--quiet and --progress exclude each other")
 	}
+	if err := o.validateVia(); err != nil {
+		return err
+	}
 	return printer.ValidTemplate(o.print.Format)
 }
 
@@ -161,7 +173,11 @@ func runConvert(ctx context.Context, dockerCLI dockercommand.Cli, o convertOptio
 	if err != nil {
 		return err
 	}
-	return transfer(ctx, dockerCLI, route{source: source, destination: destination}, o)
+	way := route{source: source, destination: destination}
+	if o.via == viaContainerd {
+		return transferVia(ctx, dockerCLI, way, o)
+	}
+	return transfer(ctx, dockerCLI, way, o)
 }
 
 // parsePair reads both arguments before either place is looked at.

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/distribution/reference"
 	dockercommand "github.com/docker/cli/cli/command"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
@@ -71,14 +72,20 @@ func transfer(ctx context.Context, dockerCLI dockercommand.Cli, way route, o con
 	}
 	display.Close()
 	if err != nil {
-		var lossy *format.LossError
-		if errors.As(err, &lossy) {
-			refusal := printer.Refusal{DryRun: o.dryRun, Source: root, Losses: lossy.Losses}
-			err = errors.Join(err, refusal.Print(dockerCLI, o.print))
-		}
-		return explain(way.source, err)
+		return o.refused(dockerCLI, way.source, root, err)
 	}
 	return done.Print(dockerCLI, o.print)
+}
+
+// refused is the error of a conversion that failed, with what it would have
+// lost printed.
+func (o *convertOptions) refused(dockerCLI dockercommand.Cli, source location.Location, root ocispec.Descriptor, err error) error {
+	var lossy *format.LossError
+	if errors.As(err, &lossy) {
+		refusal := printer.Refusal{DryRun: o.dryRun, Source: root, Losses: lossy.Losses}
+		err = errors.Join(err, refusal.Print(dockerCLI, o.print))
+	}
+	return explain(source, err)
 }
 
 // hexadecimal is what an ID is made of, and what a name may be.

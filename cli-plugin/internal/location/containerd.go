@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -163,17 +164,23 @@ func (s containerdSource) ReaderAt(ctx context.Context, desc ocispec.Descriptor)
 	return s.Store.ReaderAt(s.in(ctx), desc)
 }
 
-// Resolve implements [Source]. A name with a digest that containerd does not
-// have as a name is any image of that digest.
+// Resolve implements [Source].
 func (s containerdSource) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	image, err := s.find(ctx)
+	return image.Target, err
+}
+
+// find looks the image up. A name with a digest that containerd does not have
+// as a name is any image of that digest.
+func (s containerdSource) find(ctx context.Context) (images.Image, error) {
 	image, err := s.Image(s.in(ctx), s.at.Name)
 	if err == nil {
-		return image.Target, nil
+		return image, nil
 	}
 	if _, after, ok := strings.Cut(s.at.Name, "@"); ok && errdefs.IsNotFound(err) {
 		found, other := s.ByDigest(s.in(ctx), digest.Digest(after))
 		if other == nil {
-			return found.Target, nil
+			return found, nil
 		}
 		err = other
 	}
@@ -181,7 +188,7 @@ func (s containerdSource) Resolve(ctx context.Context) (ocispec.Descriptor, erro
 		err = fmt.Errorf("%w, in the namespace %s; another namespace stands before the whole name, as in %sk8s.io/docker.io/library/app:1",
 			err, s.at.namespace(), SchemeContainerd)
 	}
-	return ocispec.Descriptor{}, fmt.Errorf("%s: %w", s.at, err)
+	return images.Image{}, fmt.Errorf("%s: %w", s.at, err)
 }
 
 // Names implements [Source]: what ends in a tag or a digest.
