@@ -123,6 +123,7 @@ func addContainerdHosts(t *testing.T, hosts map[string]host) {
 		return
 	}
 	addEngineHost(t, hosts)
+	addConverterHost(t, hosts)
 	c := engines.StartContainerd(t, engines.ContainerdOptions{})
 	hosts["by the watcher"] = func(t *testing.T, s sample, ref string) digest.Digest {
 		t.Helper()
@@ -157,6 +158,19 @@ func addEngineHost(t *testing.T, hosts map[string]host) {
 		pushed := invocation{args: append([]string{"push", "--quiet", "--for", s.to, ref, ref + "-pushed"}, s.flags()...), env: into.env}.must(t)
 		_, dgst, _ := strings.Cut(strings.TrimSpace(pushed.stdout), "@")
 		return digest.Digest(dgst)
+	}
+}
+
+// addConverterHost adds a containerd that converts by itself.
+func addConverterHost(t *testing.T, hosts map[string]host) {
+	t.Helper()
+	c := startConverting(t)
+	hosts["by containerd"] = func(t *testing.T, s sample, ref string) digest.Digest {
+		t.Helper()
+		place := "containerd://here/" + ref
+		inContainerd(c, "convert", "--for", s.from, ref, place).must(t)
+		via(c, s.to, place, place+"-converted", s.flags()...).must(t)
+		return rootIn(t, c, "here", ref+"-converted")
 	}
 }
 
