@@ -5,6 +5,7 @@ package containerd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -427,5 +428,41 @@ func TestDraftHoldsWhatIsWritten(t *testing.T) {
 	}
 	if left := d.collect(ctx, t); len(left) > 0 {
 		t.Errorf("of what is held no more there is %v", left)
+	}
+}
+
+// TestHoldLeasesWhatIsLoose holds an image whose manifest keeps no layer: they
+// are leased one by one when they are written again.
+func TestHoldLeasesWhatIsLoose(t *testing.T) {
+	ctx, d := start(t)
+	index, amd, _, _ := twoPlatforms(format.OCI)
+	d.pull(ctx, t, index)
+	var fields []string
+	for n := range amd.Children {
+		fields = append(fields, fmt.Sprintf("labels.containerd.io/gc.ref.content.l.%d", n))
+	}
+	if _, err := d.Content.Update(ctx, content.Info{Digest: amd.Desc.Digest}, fields...); err != nil {
+		t.Fatal(err)
+	}
+	draft, err := d.Begin(ctx, containerd.DraftOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Hold(ctx, index.Desc); err != nil {
+		t.Fatal(err)
+	}
+	for _, child := range append(slices.Clone(amd.Children), amd) {
+		if _, err := draft.Writer(ctx, content.WithRef("again"), content.WithDescriptor(child.Desc)); !errdefs.IsAlreadyExists(err) {
+			t.Fatalf("of what is there: %v", err)
+		}
+	}
+	if err := d.Images.Delete(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	left := d.collect(ctx, t)
+	for _, child := range amd.Children {
+		if !slices.Contains(left, child.Desc.Digest) {
+			t.Errorf("%s is gone", child.Desc.Digest)
+		}
 	}
 }

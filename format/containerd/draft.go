@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -28,9 +30,10 @@ const LabelOwner = "manifest-format.owner"
 // The labels by which content keeps what it names.
 // https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md
 const (
-	labelConfig    = "containerd.io/gc.ref.content.config"
-	labelLayers    = "containerd.io/gc.ref.content.l."
-	labelManifests = "containerd.io/gc.ref.content.m."
+	labelContent   = "containerd.io/gc.ref.content"
+	labelConfig    = labelContent + ".config"
+	labelLayers    = labelContent + ".l."
+	labelManifests = labelContent + ".m."
 )
 
 // defaultExpiration is long enough for any conversion, and what a lease of
@@ -51,6 +54,11 @@ type DraftOptions struct {
 type Draft struct {
 	store *Store
 	lease leases.Lease
+
+	mu sync.Mutex
+	// held is all that the images name that are held: what is there of it needs
+	// no lease of its own.
+	held map[digest.Digest]bool
 }
 
 var _ format.Store = (*Draft)(nil)
@@ -68,7 +76,7 @@ func (s *Store) Begin(ctx context.Context, o DraftOptions) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a lease: %w", err)
 	}
-	return &Draft{s, lease}, nil
+	return &Draft{store: s, lease: lease, held: map[digest.Digest]bool{}}, nil
 }
 
 // Sweep deletes the leases of an owner that a process left which was killed,
@@ -86,41 +94,66 @@ func (s *Store) Sweep(ctx context.Context, owner string) (int, error) {
 	return len(left), nil
 }
 
-// Hold keeps an image that is there, with all it names, until Close.
+// Hold keeps an image that is there, with what there is of all it names, until
+// Close. The error is of class ErrNotFound if its root is gone.
 func (d *Draft) Hold(ctx context.Context, root ocispec.Descriptor) error {
 	resource := leases.Resource{ID: root.Digest.String(), Type: "content"}
 	if err := d.store.services.Leases.AddResource(ctx, d.lease, resource); err != nil {
 		return fmt.Errorf("lease %s: %w", root.Digest, err)
 	}
+	held := map[digest.Digest]bool{root.Digest: true}
+	keeps := map[digest.Digest]map[digest.Digest]bool{} // by their labels
+	for node, err := range format.WalkHeld(ctx, d, root) {
+		if err != nil {
+			return err
+		}
+		if node.Parent != "" && held[node.Parent] && keeps[node.Parent][node.Desc.Digest] {
+			held[node.Desc.Digest] = true
+		}
+		if node.Body == nil || !held[node.Desc.Digest] || keeps[node.Desc.Digest] != nil {
+			continue
+		}
+		if keeps[node.Desc.Digest], err = d.store.keptBy(ctx, node.Desc.Digest); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(d.held, held)
 	return nil
+}
+
+// keptBy is the content that the labels of a document keep.
+func (s *Store) keptBy(ctx context.Context, document digest.Digest) (map[digest.Digest]bool, error) {
+	info, err := s.services.Content.Info(ctx, document)
+	if err != nil {
+		return nil, err
+	}
+	kept := map[digest.Digest]bool{}
+	for key, value := range info.Labels {
+		if strings.HasPrefix(key, labelContent) {
+			kept[digest.Digest(value)] = true
+		}
+	}
+	return kept, nil
+}
+
+// holds reports whether content is there and below an image that is held. To
+// lease it once more would cost containerd a write to its disk.
+func (d *Draft) holds(ctx context.Context, dgst digest.Digest) bool {
+	d.mu.Lock()
+	held := d.held[dgst]
+	d.mu.Unlock()
+	if !held {
+		return false
+	}
+	_, err := d.store.services.Content.Info(ctx, dgst)
+	return err == nil
 }
 
 // ReaderAt implements [content.Provider].
 func (d *Draft) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
 	return d.store.ReaderAt(ctx, desc)
-}
-
-// Writer implements [content.Ingester]. Content that is there already is held
-// by the lease from then on.
-func (d *Draft) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	w, err := d.store.services.Content.Writer(leases.WithLease(ctx, d.lease.ID), opts...)
-	if err != nil {
-		return nil, err
-	}
-	return leasedWriter{w, d.lease.ID}, nil
-}
-
-// leasedWriter has what is written held from its commit on. Inside containerd
-// that takes the lease from the commit's context; a client's writer has it
-// from the beginning.
-type leasedWriter struct {
-	content.Writer
-	lease string
-}
-
-// Commit implements [content.Writer].
-func (w leasedWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
-	return w.Writer.Commit(leases.WithLease(ctx, w.lease), size, expected, opts...)
 }
 
 // Abort removes what an unfinished Writer left.

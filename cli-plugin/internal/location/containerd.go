@@ -229,6 +229,7 @@ func (s containerdSource) Origins(ctx context.Context, root ocispec.Descriptor, 
 // when it is first written to.
 type containerdDestination struct {
 	at      Containerd
+	from    Origin
 	options Options
 
 	mu     sync.Mutex
@@ -251,7 +252,10 @@ func (d *containerdDestination) open(ctx context.Context) (context.Context, *con
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", d.at, err), daemon.Close())
 	}
 	d.daemon, d.draft = daemon, draft
-	return ctx, draft, nil
+	if from, ok := d.from.Location.(Containerd); ok && from.namespace() == d.at.namespace() {
+		err = draft.Hold(ctx, d.from.Root)
+	}
+	return ctx, draft, err
 }
 
 // Writer implements [content.Ingester].

@@ -219,6 +219,8 @@ func HoldsReferrers(l Location) bool {
 type Origin struct {
 	// Location is where the image comes from.
 	Location Location
+	// Root is what is there.
+	Root ocispec.Descriptor
 	// Names are what it is called there.
 	Names []string
 	// Repositories, as HOST/REPOSITORY, are known to have blobs of it.
@@ -227,7 +229,7 @@ type Origin struct {
 
 // OriginOf says where an image that goes to a destination comes from.
 func OriginOf(ctx context.Context, at Location, src Source, root ocispec.Descriptor, to Location) (Origin, error) {
-	origin := Origin{Location: at}
+	origin := Origin{Location: at, Root: root}
 	var err error
 	if origin.Names, err = src.Names(ctx, root); err != nil {
 		return origin, err
@@ -264,7 +266,7 @@ func OpenDestination(ctx context.Context, l Location, from Origin, stdout Output
 	case Archive:
 		return createArchive(l, namesFor(l.Name, from), stdout)
 	case Containerd:
-		return &containerdDestination{at: l, options: o}, nil
+		return &containerdDestination{at: l, from: from, options: o}, nil
 	case Engine:
 		e, err := o.Engine()
 		if err != nil {
