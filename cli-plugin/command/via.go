@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 
+	"github.com/containerd/errdefs"
 	dockercommand "github.com/docker/cli/cli/command"
 
+	"github.com/manifest-format/manifest-format/cli-plugin/internal/conversion"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/location"
 	"github.com/manifest-format/manifest-format/cli-plugin/internal/printer"
 )
@@ -45,6 +47,13 @@ func transferVia(ctx context.Context, dockerCLI dockercommand.Cli, way route, o 
 	o.engine.Progress = display.Update
 	result, err := daemon.Convert(ctx, o.profile, o.engine)
 	display.Close()
+	if errdefs.IsNotFound(err) {
+		// What of the image is there, in the words of the command line.
+		job := conversion.Job{Source: daemon, Root: daemon.Root(), Options: o.engine}
+		if _, part := job.Holdings(ctx); part != nil {
+			err = part
+		}
+	}
 	if err != nil {
 		return o.refused(dockerCLI, way.source, daemon.Root(), err)
 	}

@@ -56,6 +56,16 @@ func (j Job) stage(ctx context.Context, layers content.Ingester) (*format.Stage,
 	if !j.Part {
 		return format.NewStage(j.Source, layers), nil
 	}
+	holdings, err := j.Holdings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return format.NewStage(format.PulledPart(j.Source, holdings), layers), nil
+}
+
+// Holdings are what the source holds of the image. That it does not hold it as
+// far as Options choose it is an error, which says what a person may ask for.
+func (j Job) Holdings(ctx context.Context) ([]format.Holding, error) {
 	holdings, err := format.Holdings(ctx, j.Source, j.Root)
 	if err != nil {
 		return nil, err
@@ -63,7 +73,7 @@ func (j Job) stage(ctx context.Context, layers content.Ingester) (*format.Stage,
 	if err := format.RequireWhole(holdings, j.Options.Platforms); err != nil {
 		return nil, whole(err, holdings)
 	}
-	return format.NewStage(format.PulledPart(j.Source, holdings), layers), nil
+	return holdings, nil
 }
 
 // whole says which platforms a person may ask for, where not all are there.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -19,14 +18,14 @@ import (
 )
 
 // Daemon is a containerd that converts an image of its own, under a name of
-// its own. The caller closes it.
+// its own. As a [Source] it is that image. The caller closes it.
 type Daemon struct {
-	source, destination Containerd
+	containerdSource
+	destination Containerd
 	// name is what containerd calls the source.
 	name   string
 	root   ocispec.Descriptor
 	client *client.Client
-	io.Closer
 }
 
 // OpenDaemon connects to the containerd that both places are in, and looks the
@@ -44,11 +43,12 @@ func OpenDaemon(ctx context.Context, source, destination Location, o Options) (*
 	if err != nil {
 		return nil, err
 	}
-	image, err := containerdSource{imagesOf(connected), connected, from}.find(ctx)
+	images := containerdSource{imagesOf(connected), connected, from}
+	image, err := images.find(ctx)
 	if err != nil {
 		return nil, errors.Join(err, connected.Close())
 	}
-	return &Daemon{from, to, image.Name, image.Target, connected, connected}, nil
+	return &Daemon{images, to, image.Name, image.Target, connected}, nil
 }
 
 // Root is the image as it was when the daemon was opened.
@@ -58,16 +58,16 @@ func (d *Daemon) Root() ocispec.Descriptor { return d.root }
 func (d *Daemon) Convert(ctx context.Context, p format.Profile, o format.Options) (*format.Result, error) {
 	conn, ok := d.client.Conn().(grpc.ClientConnInterface)
 	if !ok {
-		return nil, fmt.Errorf("%s: containerd is spoken to without gRPC%.0w", d.source, errdefs.ErrInternal)
+		return nil, fmt.Errorf("%s: containerd is spoken to without gRPC%.0w", d.at, errdefs.ErrInternal)
 	}
-	result, err := converter.Convert(namespaces.WithNamespace(ctx, d.source.namespace()), conn, converter.Request{
+	result, err := converter.Convert(namespaces.WithNamespace(ctx, d.at.namespace()), conn, converter.Request{
 		Source: d.name, Destination: d.destination.Name, Profile: p, Options: o,
 	})
 	switch {
 	case errors.Is(err, converter.ErrNoConverter):
-		return nil, fmt.Errorf("%s: %w: leave out --via to have it converted from here", d.source, err)
+		return nil, fmt.Errorf("%s: %w: leave out --via to have it converted from here", d.at, err)
 	case errdefs.IsUnavailable(err):
-		return nil, fmt.Errorf("%s: containerd ended in the middle: %w", d.source, err)
+		return nil, fmt.Errorf("%s: containerd ended in the middle: %w", d.at, err)
 	}
 	return result, err
 }
