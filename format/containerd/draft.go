@@ -3,6 +3,7 @@
 package containerd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -59,6 +60,10 @@ type Draft struct {
 	// held is all that the images name that are held: what is there of it needs
 	// no lease of its own.
 	held map[digest.Digest]bool
+	// documents are those that are held or were written here, which stay.
+	documents map[digest.Digest][]byte
+	// labelled are documents that are known to keep all that they name.
+	labelled map[digest.Digest]bool
 }
 
 var _ format.Store = (*Draft)(nil)
@@ -76,7 +81,10 @@ func (s *Store) Begin(ctx context.Context, o DraftOptions) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a lease: %w", err)
 	}
-	return &Draft{store: s, lease: lease, held: map[digest.Digest]bool{}}, nil
+	return &Draft{
+		store: s, lease: lease,
+		held: map[digest.Digest]bool{}, documents: map[digest.Digest][]byte{}, labelled: map[digest.Digest]bool{},
+	}, nil
 }
 
 // Sweep deletes the leases of an owner that a process left which was killed,
@@ -101,26 +109,51 @@ func (d *Draft) Hold(ctx context.Context, root ocispec.Descriptor) error {
 	if err := d.store.services.Leases.AddResource(ctx, d.lease, resource); err != nil {
 		return fmt.Errorf("lease %s: %w", root.Digest, err)
 	}
-	held := map[digest.Digest]bool{root.Digest: true}
-	keeps := map[digest.Digest]map[digest.Digest]bool{} // by their labels
+	h := hold{held: map[digest.Digest]bool{root.Digest: true}, documents: map[digest.Digest][]byte{}, keeps: map[digest.Digest]map[digest.Digest]bool{}, loose: map[digest.Digest]bool{}}
 	for node, err := range format.WalkHeld(ctx, d, root) {
+		if err == nil {
+			err = h.add(ctx, d.store, node)
+		}
 		if err != nil {
-			return err
-		}
-		if node.Parent != "" && held[node.Parent] && keeps[node.Parent][node.Desc.Digest] {
-			held[node.Desc.Digest] = true
-		}
-		if node.Body == nil || !held[node.Desc.Digest] || keeps[node.Desc.Digest] != nil {
-			continue
-		}
-		if keeps[node.Desc.Digest], err = d.store.keptBy(ctx, node.Desc.Digest); err != nil {
 			return err
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.Copy(d.held, held)
+	maps.Copy(d.held, h.held)
+	maps.Copy(d.documents, h.documents)
+	for dgst := range h.documents {
+		d.labelled[dgst] = !h.loose[dgst]
+	}
 	return nil
+}
+
+// hold is what an image holds.
+type hold struct {
+	held      map[digest.Digest]bool
+	documents map[digest.Digest][]byte
+	// keeps is what documents keep by their labels, loose are those that name
+	// more than that.
+	keeps map[digest.Digest]map[digest.Digest]bool
+	loose map[digest.Digest]bool
+}
+
+// add adds what a document names, and is therefore met after it.
+func (h *hold) add(ctx context.Context, s *Store, node format.Node) error {
+	if node.Parent != "" && h.held[node.Parent] {
+		if h.keeps[node.Parent][node.Desc.Digest] {
+			h.held[node.Desc.Digest] = true
+		} else {
+			h.loose[node.Parent] = true
+		}
+	}
+	if node.Body == nil || !h.held[node.Desc.Digest] || h.documents[node.Desc.Digest] != nil {
+		return nil
+	}
+	h.documents[node.Desc.Digest] = node.Body
+	var err error
+	h.keeps[node.Desc.Digest], err = s.keptBy(ctx, node.Desc.Digest)
+	return err
 }
 
 // keptBy is the content that the labels of a document keep.
@@ -153,7 +186,26 @@ func (d *Draft) holds(ctx context.Context, dgst digest.Digest) bool {
 
 // ReaderAt implements [content.Provider].
 func (d *Draft) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	d.mu.Lock()
+	body, ok := d.documents[desc.Digest]
+	d.mu.Unlock()
+	if ok {
+		return inMemory{bytes.NewReader(body)}, nil
+	}
 	return d.store.ReaderAt(ctx, desc)
+}
+
+// inMemory is content that is at hand.
+type inMemory struct{ *bytes.Reader }
+
+// Close implements [content.ReaderAt].
+func (inMemory) Close() error { return nil }
+
+// wrote records a document that was written with its labels.
+func (d *Draft) wrote(dgst digest.Digest, body []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.documents[dgst], d.labelled[dgst] = body, true
 }
 
 // Abort removes what an unfinished Writer left.
@@ -246,6 +298,9 @@ func (d *Draft) keep(ctx context.Context, root ocispec.Descriptor) error {
 			wanted[node.Parent][labelFor(node.Path)] = node.Desc.Digest.String()
 		}
 	}
+	d.mu.Lock()
+	maps.DeleteFunc(wanted, func(dgst digest.Digest, _ map[string]string) bool { return d.labelled[dgst] })
+	d.mu.Unlock()
 	for _, dgst := range slices.Sorted(maps.Keys(wanted)) {
 		if err := d.label(ctx, dgst, wanted[dgst]); err != nil {
 			return err

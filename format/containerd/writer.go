@@ -36,7 +36,7 @@ func (d *Draft) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	}
 	leased := leasedWriter{w, d.lease.ID}
 	if t, _ := format.ParseMediaType(o.Desc.MediaType); t.Kind == format.KindIndex || t.Kind == format.KindManifest {
-		return &documentWriter{leasedWriter: leased}, nil
+		return &documentWriter{leasedWriter: leased, draft: d}, nil
 	}
 	return leased, nil
 }
@@ -58,7 +58,8 @@ func (w leasedWriter) Commit(ctx context.Context, size int64, expected digest.Di
 // it is there, that is another write to containerd's disk.
 type documentWriter struct {
 	leasedWriter
-	body bytes.Buffer
+	draft *Draft
+	body  bytes.Buffer
 }
 
 // Write implements [content.Writer].
@@ -79,10 +80,15 @@ func (w *documentWriter) Truncate(size int64) error {
 // Commit implements [content.Writer].
 func (w *documentWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
 	// What cannot be read here is refused where the image gets its name.
-	if labels := labelsOf(w.body.Bytes()); len(labels) > 0 {
+	labels := labelsOf(w.body.Bytes())
+	if len(labels) > 0 {
 		opts = append([]content.Opt{content.WithLabels(labels)}, opts...)
 	}
-	return w.leasedWriter.Commit(ctx, size, expected, opts...)
+	err := w.leasedWriter.Commit(ctx, size, expected, opts...)
+	if err == nil && len(labels) > 0 && expected != "" {
+		w.draft.wrote(expected, w.body.Bytes())
+	}
+	return err
 }
 
 // labelsOf are a document's labels: see [labelFor].

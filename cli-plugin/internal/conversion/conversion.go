@@ -56,17 +56,23 @@ func (j Job) stage(ctx context.Context, layers content.Ingester) (*format.Stage,
 	if !j.Part {
 		return format.NewStage(j.Source, layers), nil
 	}
-	holdings, err := j.Holdings(ctx)
+	// Documents are read once for both.
+	seen := format.NewStage(j.Source, nil)
+	holdings, err := j.holdings(ctx, seen)
 	if err != nil {
 		return nil, err
 	}
-	return format.NewStage(format.PulledPart(j.Source, holdings), layers), nil
+	return format.NewStage(format.PulledPart(seen, holdings), layers), nil
 }
 
 // Holdings are what the source holds of the image. That it does not hold it as
 // far as Options choose it is an error, which says what a person may ask for.
 func (j Job) Holdings(ctx context.Context) ([]format.Holding, error) {
-	holdings, err := format.Holdings(ctx, j.Source, j.Root)
+	return j.holdings(ctx, j.Source)
+}
+
+func (j Job) holdings(ctx context.Context, src content.Provider) ([]format.Holding, error) {
+	holdings, err := format.Holdings(ctx, src, j.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -191,24 +192,24 @@ func (s containerdSource) find(ctx context.Context) (images.Image, error) {
 	return images.Image{}, fmt.Errorf("%s: %w", s.at, err)
 }
 
-// Names implements [Source]: what ends in a tag or a digest.
+// Names implements [Source]: what ends in a tag.
 func (s containerdSource) Names(ctx context.Context, image ocispec.Descriptor) ([]string, error) {
+	if isTagged(s.at.Name) {
+		return []string{s.at.Name}, nil
+	}
 	all, err := s.Store.Names(s.in(ctx), image)
+	return slices.DeleteFunc(all, func(name string) bool { return !isTagged(name) }), err
+}
+
+// isTagged reports whether a name of containerd's has a tag and no digest.
+func isTagged(name string) bool {
+	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return nil, err
+		return false
 	}
-	if named, err := reference.ParseNormalizedNamed(s.at.Name); err == nil {
-		if _, tagged := named.(reference.Tagged); tagged {
-			return []string{s.at.Name}, nil
-		}
-	}
-	var names []string
-	for _, name := range all {
-		if named, err := reference.ParseNormalizedNamed(name); err == nil && !reference.IsNameOnly(named) && !strings.Contains(name, "@") {
-			names = append(names, name)
-		}
-	}
-	return names, nil
+	_, tagged := named.(reference.Tagged)
+	_, digested := named.(reference.Digested)
+	return tagged && !digested
 }
 
 // Referrers implements [Source]: containerd keeps none that it could find.
