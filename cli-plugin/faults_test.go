@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/manifest-format/manifest-format/integration/scripts"
 )
 
 // faults are registries that are broken in one way.
@@ -53,7 +55,7 @@ func refuse(status int, code, message string) http.HandlerFunc {
 }
 
 // serveFault starts a registry with the fault, and returns its host.
-func serveFault(s scope, fault http.HandlerFunc) string {
+func serveFault(s scripts.Scope, fault http.HandlerFunc) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v2/" && r.Method == http.MethodGet {
 			w.WriteHeader(http.StatusOK)

@@ -5,19 +5,17 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/manifest-format/manifest-format/integration/engines"
+	"github.com/manifest-format/manifest-format/integration/scripts"
 )
 
 // update rewrites the expected output in testdata: go test ./cli-plugin -update.
@@ -51,9 +49,9 @@ func TestScripts(t *testing.T) {
 		Condition: shellThere,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image":    cmdImage,
-			"registry": cmdRegistry,
+			"registry": scripts.Registry,
 			"broken":   cmdBroken,
-			"exits":    cmdExits,
+			"exits":    scripts.Exits,
 		},
 	})
 }
@@ -72,66 +70,6 @@ func shellThere(condition string) (bool, error) {
 		return false, nil
 	}
 	return true, nil
-}
-
-// scope lets an engine live as long as a script.
-type scope struct {
-	*testscript.TestScript
-	ctx context.Context
-}
-
-func newScope(ts *testscript.TestScript) scope {
-	ctx, cancel := context.WithCancel(context.Background())
-	ts.Defer(cancel)
-	return scope{TestScript: ts, ctx: ctx}
-}
-
-func (s scope) Context() context.Context      { return s.ctx }
-func (s scope) Cleanup(f func())              { s.Defer(f) }
-func (s scope) Failed() bool                  { return false }
-func (s scope) Helper()                       {}
-func (s scope) Skipf(format string, a ...any) { s.Fatalf(format, a...) }
-
-// TempDir makes a folder in the script's own, which goes when it ends.
-func (s scope) TempDir() string {
-	dir, err := os.MkdirTemp(s.Getenv("WORK"), ".engine")
-	s.Check(err)
-	return dir
-}
-
-func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: registry NAME [tls] [USER:PASSWORD...]")
-	}
-	options := engines.RegistryOptions{Users: map[string]string{}}
-	for _, arg := range args[1:] {
-		if user, password, ok := strings.Cut(arg, ":"); ok {
-			options.Users[user] = password
-		} else {
-			options.TLS = arg == "tls"
-		}
-	}
-	started := engines.StartRegistry(newScope(ts), options)
-	ts.Setenv(args[0], started.Addr)
-	ts.Setenv(args[0]+"_CA", started.CA)
-}
-
-func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("%s ended with %d, not with %d", args[1], got, want)
-	}
 }
 
 func cmdImage(ts *testscript.TestScript, neg bool, args []string) {
@@ -154,5 +92,5 @@ func cmdBroken(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("no fault %q", args[1])
 	}
-	ts.Setenv(args[0], serveFault(newScope(ts), handler))
+	ts.Setenv(args[0], serveFault(scripts.NewScope(ts), handler))
 }

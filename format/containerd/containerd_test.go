@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,18 +14,15 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/metadata"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/containerd"
+	"github.com/manifest-format/manifest-format/format/containerd/containerdtest"
 	"github.com/manifest-format/manifest-format/format/formattest"
 )
 
@@ -35,46 +31,18 @@ const (
 	other = "registry.example.com/app:1-docker"
 )
 
-// daemon is containerd's own store, with its garbage collector, and without
-// the process around it.
+// daemon is containerd's own store, and its images.
 type daemon struct {
-	containerd.Services
+	containerdtest.Daemon
 	*containerd.Store
-	db *metadata.DB
 }
 
 // start returns a context in a namespace of a new daemon.
 func start(t *testing.T) (context.Context, daemon) {
 	t.Helper()
-	dir := t.TempDir()
-	cs, err := local.NewLabeledStore(dir, nowhere{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := file.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := metadata.NewDB(file, cs, nil)
-	ctx := namespaces.WithNamespace(t.Context(), "test")
-	if err := db.Init(ctx); err != nil {
-		t.Fatal(err)
-	}
-	services := containerd.Services{Content: db.ContentStore(), Images: metadata.NewImageStore(db), Leases: metadata.NewLeaseManager(db)}
-	return ctx, daemon{services, containerd.New(services), db}
+	ctx, d := containerdtest.Start(t)
+	return ctx, daemon{d, containerd.New(d.Services)}
 }
-
-// nowhere holds no labels of content below the database's.
-type nowhere struct{}
-
-func (nowhere) Get(digest.Digest) (map[string]string, error)                       { return nil, nil }
-func (nowhere) Set(digest.Digest, map[string]string) error                         { return nil }
-func (nowhere) Update(digest.Digest, map[string]string) (map[string]string, error) { return nil, nil }
 
 // pull puts an image there as a pull does, but for what is named in gone.
 func (d daemon) pull(ctx context.Context, t *testing.T, image formattest.Blob, gone ...formattest.Blob) {
@@ -114,7 +82,7 @@ func (d daemon) pull(ctx context.Context, t *testing.T, image formattest.Blob, g
 // collect deletes what nothing leads to, and returns what is left.
 func (d daemon) collect(ctx context.Context, t *testing.T) []digest.Digest {
 	t.Helper()
-	if _, err := d.db.GarbageCollect(ctx); err != nil {
+	if _, err := d.DB.GarbageCollect(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var left []digest.Digest

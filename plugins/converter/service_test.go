@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,12 +16,10 @@ import (
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins"
-	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 	"github.com/google/go-cmp/cmp"
-	"github.com/opencontainers/go-digest"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -30,6 +27,7 @@ import (
 
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/containerd"
+	"github.com/manifest-format/manifest-format/format/containerd/containerdtest"
 	"github.com/manifest-format/manifest-format/format/containerd/converter"
 	"github.com/manifest-format/manifest-format/format/formattest"
 )
@@ -39,44 +37,15 @@ const (
 	other = "registry.example.com/app:1-docker"
 )
 
-// daemon is containerd's own store, without the process around it.
-type daemon struct {
-	containerd.Services
-	db *metadata.DB
-}
+// daemon is containerd's own store.
+type daemon struct{ containerdtest.Daemon }
 
 // begin returns a context in a namespace of a new daemon.
 func begin(t *testing.T) (context.Context, daemon) {
 	t.Helper()
-	dir := t.TempDir()
-	cs, err := local.NewLabeledStore(dir, nowhere{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := file.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := metadata.NewDB(file, cs, nil)
-	ctx := namespaces.WithNamespace(t.Context(), "test")
-	if err := db.Init(ctx); err != nil {
-		t.Fatal(err)
-	}
-	services := containerd.Services{Content: db.ContentStore(), Images: metadata.NewImageStore(db), Leases: metadata.NewLeaseManager(db)}
-	return ctx, daemon{services, db}
+	ctx, d := containerdtest.Start(t)
+	return ctx, daemon{d}
 }
-
-// nowhere holds no labels of content below the database's.
-type nowhere struct{}
-
-func (nowhere) Get(digest.Digest) (map[string]string, error)                       { return nil, nil }
-func (nowhere) Set(digest.Digest, map[string]string) error                         { return nil }
-func (nowhere) Update(digest.Digest, map[string]string) (map[string]string, error) { return nil, nil }
 
 // put gives an image, which the collector is not run on, its name.
 func (d daemon) put(ctx context.Context, t *testing.T, image formattest.Blob) {
@@ -305,11 +274,11 @@ func TestPlugin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := d.db.Update(func(tx *bolt.Tx) error { return metadata.NewNamespaceStore(tx).Create(ctx, "empty", nil) }); err != nil {
+	if err := d.DB.Update(func(tx *bolt.Tx) error { return metadata.NewNamespaceStore(tx).Create(ctx, "empty", nil) }); err != nil {
 		t.Fatal(err)
 	}
 	instances := plugin.NewPluginSet()
-	for typ, instance := range map[plugin.Type]any{plugins.MetadataPlugin: d.db, plugins.LeasePlugin: d.Leases} {
+	for typ, instance := range map[plugin.Type]any{plugins.MetadataPlugin: d.DB, plugins.LeasePlugin: d.Leases} {
 		r := plugin.Registration{Type: typ, ID: "only", InitFn: func(*plugin.InitContext) (any, error) { return instance, nil }}
 		if err := instances.Add(r.Init(plugin.NewContext(ctx, instances, nil))); err != nil {
 			t.Fatal(err)

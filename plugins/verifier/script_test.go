@@ -13,9 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +24,7 @@ import (
 	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/formattest"
 	"github.com/manifest-format/manifest-format/format/registry"
-	"github.com/manifest-format/manifest-format/integration/engines"
+	"github.com/manifest-format/manifest-format/integration/scripts"
 )
 
 // update rewrites the expected output in testdata: go test ./plugins/verifier -update.
@@ -61,8 +59,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"verify":   cmdVerify,
-			"exits":    cmdExits,
-			"registry": cmdRegistry,
+			"exits":    scripts.Exits,
+			"registry": scripts.Registry,
 			"push":     cmdPush,
 			"broken":   cmdBroken,
 		},
@@ -119,68 +117,10 @@ func cmdVerify(ts *testscript.TestScript, neg bool, args []string) {
 	file := ts.MkAbs("descriptor.json")
 	ts.Check(os.WriteFile(file, body, 0o600))
 	const script = `exec manifest-format-verifier -name "$1" -digest "$2" -stdin-media-type application/vnd.oci.descriptor.v1+json < "$3"`
-	cmdExits(ts, false, []string{args[0], "sh", "-c", script, "sh", args[1], image.Desc.Digest.String(), file})
+	scripts.Exits(ts, false, []string{args[0], "sh", "-c", script, "sh", args[1], image.Desc.Digest.String(), file})
 	if out := ts.ReadFile("stdout"); strings.Count(out, "\n") != 1 || len(out) > 1000 {
 		ts.Fatalf("a verdict is one short line, not %q", out)
 	}
-}
-
-func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("it ended with %d, not with %d", got, want)
-	}
-}
-
-// scope lets an engine live as long as a script.
-type scope struct {
-	*testscript.TestScript
-	ctx context.Context
-}
-
-func newScope(ts *testscript.TestScript) scope {
-	ctx, cancel := context.WithCancel(context.Background())
-	ts.Defer(cancel)
-	return scope{TestScript: ts, ctx: ctx}
-}
-
-func (s scope) Context() context.Context      { return s.ctx }
-func (s scope) Cleanup(f func())              { s.Defer(f) }
-func (s scope) Failed() bool                  { return false }
-func (s scope) Helper()                       {}
-func (s scope) Skipf(format string, a ...any) { s.Fatalf(format, a...) }
-
-// TempDir makes a folder in the script's own, which goes when it ends.
-func (s scope) TempDir() string {
-	dir, err := os.MkdirTemp(s.Getenv("WORK"), ".engine")
-	s.Check(err)
-	return dir
-}
-
-func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: registry NAME [tls] [USER:PASSWORD]")
-	}
-	options := engines.RegistryOptions{Users: map[string]string{}}
-	for _, arg := range args[1:] {
-		if user, password, ok := strings.Cut(arg, ":"); ok {
-			options.Users[user] = password
-		} else {
-			options.TLS = arg == "tls"
-		}
-	}
-	ts.Setenv(args[0], engines.StartRegistry(newScope(ts), options).Addr)
 }
 
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
