@@ -54,7 +54,11 @@ func (s *Store) Convert(ctx context.Context, src, dst string, p format.Profile, 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, draft.Close(ctx)) }()
+	defer func() {
+		if err = errors.Join(err, draft.Close(ctx)); err != nil {
+			c = nil
+		}
+	}()
 	if err := draft.Hold(ctx, image.Target); err != nil {
 		return nil, err
 	}

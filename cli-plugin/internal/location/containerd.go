@@ -253,10 +253,16 @@ func (d *containerdDestination) open(ctx context.Context) (context.Context, *con
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", d.at, err), daemon.Close())
 	}
 	d.daemon, d.draft = daemon, draft
-	if from, ok := d.from.Location.(Containerd); ok && from.namespace() == d.at.namespace() {
+	if _, here := d.neighbour(); here {
 		err = draft.Hold(ctx, d.from.Root)
 	}
 	return ctx, draft, err
+}
+
+// neighbour is the source if it is in the same namespace.
+func (d *containerdDestination) neighbour() (from Containerd, here bool) {
+	from, here = d.from.Location.(Containerd)
+	return from, here && from.namespace() == d.at.namespace()
 }
 
 // Writer implements [content.Ingester].
@@ -286,7 +292,11 @@ func (d *containerdDestination) Put(ctx context.Context, root ocispec.Descriptor
 	if err := content.WriteBlob(ctx, draft, "manifest-format-"+root.Digest.String(), bytes.NewReader(body), root); err != nil {
 		return err
 	}
-	return draft.Put(ctx, d.at.Name, root, containerd.PutOptions{})
+	var o containerd.PutOptions
+	if from, here := d.neighbour(); here && from.Name == d.at.Name {
+		o.Was = d.from.Root.Digest // what is converted in place, nobody else may have moved
+	}
+	return draft.Put(ctx, d.at.Name, root, o)
 }
 
 // Close implements [Destination].
