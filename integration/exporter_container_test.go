@@ -48,10 +48,14 @@ func TestContainerBuilder(t *testing.T) {
 }
 
 // everyProgram is a step that runs the programs of our daemon's image. The
-// emulator has no netfilter, which iptables asks for its version too.
-const everyProgram = `set -e; for p in buildkitd buildctl buildkit-runc git pigz xz fuse-overlayfs unshare; do $p --version; done; \
-	ssh -V; openssl version; git init /tmp/repository; test -x /usr/sbin/iptables; test -s /etc/ssl/certs/ca-certificates.crt; \
-	for p in bridge firewall host-local loopback; do CNI_COMMAND=VERSION buildkit-cni-$p </dev/null; done; \
+// emulator has no netfilter, which iptables asks for its version too; and a
+// program of Go's that starts another can stand still in it for good, so each
+// has a minute, and then another try. (busybox' timeout would run its own xz.)
+const everyProgram = `set -e; export GODEBUG=asyncpreemptoff=1; \
+	run() { for n in 1 2 3; do timeout -s KILL 60 dash -c 'exec "$@"' dash "$@" </dev/null >/tmp/said 2>&1 && { cat /tmp/said; return; }; done; cat /tmp/said; return 1; }; \
+	for p in buildkitd buildctl buildkit-runc git pigz xz fuse-overlayfs unshare; do run $p --version; done; \
+	run ssh -V; run openssl version; run git init /tmp/repository; test -x /usr/sbin/iptables; test -s /etc/ssl/certs/ca-certificates.crt; \
+	export CNI_COMMAND=VERSION; for p in bridge firewall host-local loopback; do run buildkit-cni-$p; done; \
 	echo all of them "for linux/$(uname -m)"
 `
 
