@@ -46,7 +46,7 @@ func (i *instance) sendArchive(ctx context.Context, e *emitted, sessionID string
 	}
 	if !e.tar {
 		done := progress.OneOff(ctx, "sending image")
-		return done(format.Copy(ctx, sessioncontent.NewCallerStore(caller, clientStore), e.content, plain(root), format.CopyOptions{}))
+		return done(format.Copy(ctx, sessioncontent.NewCallerStore(caller, clientStore), e.content, format.Plain(root), format.CopyOptions{}))
 	}
 	return i.sendTar(ctx, e, caller)
 }
@@ -77,7 +77,7 @@ func writeTar(ctx context.Context, e *emitted, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := format.Copy(ctx, archive, e.content, plain(e.result.Root), format.CopyOptions{
+	if err := format.Copy(ctx, archive, e.content, format.Plain(e.result.Root), format.CopyOptions{
 		Concurrency: 1, // the same order, and so the same bytes, each time
 		Referrers:   e.result.Referrers,
 		Root: func(ctx context.Context, desc ocispec.Descriptor, body []byte) error {

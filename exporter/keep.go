@@ -6,13 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/manifest-format/manifest-format/format"
+	"github.com/manifest-format/manifest-format/format/containerd"
 )
 
 // labelContent begins the label by which a document keeps what it names from
@@ -79,22 +78,5 @@ func (i *instance) label(ctx context.Context, e *emitted, node format.Node) erro
 			labels[fmt.Sprintf("%sreferrer.%d", labelContent, n)] = referrer.Digest.String()
 		}
 	}
-	cs := i.store.writer.ContentStore()
-	info, err := cs.Info(ctx, node.Desc.Digest)
-	if err != nil {
-		return fmt.Errorf("label %s: %w", node.Desc.Digest, err)
-	}
-	missing := maps.Clone(labels)
-	maps.DeleteFunc(missing, func(key, value string) bool { return info.Labels[key] == value })
-	if len(missing) == 0 {
-		return nil
-	}
-	var fields []string
-	for key := range missing {
-		fields = append(fields, "labels."+key)
-	}
-	if _, err := cs.Update(ctx, content.Info{Digest: node.Desc.Digest, Labels: missing}, fields...); err != nil {
-		return fmt.Errorf("label %s: %w", node.Desc.Digest, err)
-	}
-	return nil
+	return containerd.AddLabels(ctx, i.store.writer.ContentStore(), node.Desc.Digest, labels)
 }

@@ -15,7 +15,6 @@ import (
 	bkexporter "github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/util/progress"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -89,9 +88,4 @@ func fetchAll(ctx context.Context, provider any) error {
 		return lazy.Unlazy(ctx)
 	}
 	return nil
-}
-
-// plain is a descriptor without what is said of it from outside.
-func plain(desc ocispec.Descriptor) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
 }

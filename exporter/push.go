@@ -94,7 +94,7 @@ func (p *pushing) pushReferrers(ctx context.Context, e *emitted, named reference
 	}
 	for _, referrer := range e.result.Referrers {
 		done := progress.OneOff(ctx, "pushing referrer "+referrer.Digest.String())
-		if err := done(format.Copy(ctx, repository, e.content, plain(referrer), format.CopyOptions{})); err != nil {
+		if err := done(format.Copy(ctx, repository, e.content, format.Plain(referrer), format.CopyOptions{})); err != nil {
 			return err
 		}
 	}

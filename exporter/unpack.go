@@ -22,6 +22,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format"
 )
 
 // unpackImage makes the snapshot that the image's container starts from, of
@@ -63,7 +65,7 @@ func ownPlatform(e *emitted, src *bkexporter.Source) (*solver.Remote, error) {
 // unpackRemote applies the layers, and has the config keep the snapshot.
 func (i *instance) unpackRemote(ctx context.Context, e *emitted, remote *solver.Remote) (err error) {
 	cs, snapshotter := i.store.writer.ContentStore(), i.store.writer.Snapshotter()
-	manifest, err := images.Manifest(ctx, cs, plain(e.result.Root), platforms.Default())
+	manifest, err := images.Manifest(ctx, cs, format.Plain(e.result.Root), platforms.Default())
 	if err != nil {
 		return err
 	}

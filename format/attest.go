@@ -225,7 +225,7 @@ func (c *conversion) buildReferrer(ctx context.Context, e *entry, image ocispec.
 // an artifact has OCI's empty one.
 func (c *conversion) emptyConfig(ctx context.Context, d *document) error {
 	empty := ocispec.DescriptorEmptyJSON
-	if err := writeBlob(ctx, c.store, plain(empty), empty.Data); err != nil {
+	if err := writeBlob(ctx, c.store, Plain(empty), empty.Data); err != nil {
 		return at("convert", d.path+"/config", empty, err)
 	}
 	root := d.tree.Root

@@ -3,7 +3,6 @@
 package format
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -108,5 +107,5 @@ func (d oneDocument) ReaderAt(_ context.Context, desc ocispec.Descriptor) (conte
 	if desc.Digest.Validate() != nil || desc.Digest.Algorithm().FromBytes(d) != desc.Digest {
 		return nil, fmt.Errorf("%s is not read: one document is looked at alone%.0w", desc.Digest, errdefs.ErrNotFound)
 	}
-	return readerAt{bytes.NewReader(d)}, nil
+	return NewReaderAt(d), nil
 }

@@ -134,7 +134,7 @@ func (c *copier) copyBlobs(ctx context.Context) error {
 
 // copyBlob moves one blob in the best way that the destination has.
 func (c *copier) copyBlob(ctx context.Context, b blob) (err error) {
-	desc := plain(b.Descriptor)
+	desc := Plain(b.Descriptor)
 	if b.typ.Foreign && c.opts.Foreign == nil {
 		reporter(c.opts.Progress, ActionSkip, b.path, desc)(0, true, nil)
 		return nil
@@ -190,7 +190,7 @@ func verifyBlob(ctx context.Context, src content.Provider, desc ocispec.Descript
 
 // copyForeign gets a foreign layer from where its URLs say.
 func (c *copier) copyForeign(ctx context.Context, b blob, progress func(int64)) error {
-	desc := plain(b.Descriptor)
+	desc := Plain(b.Descriptor)
 	w, err := openWriter(ctx, c.dst, desc)
 	if errdefs.IsAlreadyExists(err) {
 		return nil
@@ -264,7 +264,7 @@ func (c *copier) copyDocuments(ctx context.Context) error {
 
 // documentDescriptor says what a document is, and of an artifact what kind.
 func documentDescriptor(d *document) ocispec.Descriptor {
-	desc := plain(d.desc)
+	desc := Plain(d.desc)
 	desc.ArtifactType = d.artifactType
 	return desc
 }

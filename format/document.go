@@ -82,6 +82,12 @@ func checkDescriptor(d ocispec.Descriptor) error {
 	return nil
 }
 
+// Plain returns what of a descriptor says which content it is: without what an
+// index or somebody's record says of it.
+func Plain(desc ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+}
+
 // readVerified reads the whole of desc, which is known not to be over limit.
 func readVerified(ctx context.Context, src content.Provider, desc ocispec.Descriptor, limit int64) ([]byte, error) {
 	if err := checkDescriptor(desc); err != nil {

@@ -252,7 +252,7 @@ func (l holdings) missing(ctx context.Context, d *document) ([]ocispec.Descripto
 			continue
 		}
 		group.Go(func() error {
-			ra, err := l.src.ReaderAt(ctx, plain(n.Descriptor))
+			ra, err := l.src.ReaderAt(ctx, Plain(n.Descriptor))
 			if err == nil {
 				return ra.Close()
 			}

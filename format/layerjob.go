@@ -31,7 +31,7 @@ func (j *layerJob) recompresses() bool { return j.typ.Compression != j.to.Compre
 // orderJob returns the job for a layer of d, the same one wherever the layer is
 // met again with the same wish.
 func (c *conversion) orderJob(ctx context.Context, d *document, l *descriptor, i int, to MediaType) (*layerJob, error) {
-	j := &layerJob{path: d.path + "/" + l.field, from: plain(l.Descriptor), typ: l.typ, to: to}
+	j := &layerJob{path: d.path + "/" + l.field, from: Plain(l.Descriptor), typ: l.typ, to: to}
 	if to.Kind != KindLayer {
 		j.typ = to
 	} else if d.isImageConfig() {

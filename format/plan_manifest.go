@@ -311,14 +311,9 @@ func (c *conversion) stripData(ctx context.Context, p *plan, l *descriptor, path
 	if err != nil || int64(len(body)) != l.Size || l.Digest.Algorithm().FromBytes(body) != l.Digest {
 		return &Error{Op: "convert", Path: path + "/data", Desc: l.Descriptor, Err: fmt.Errorf("%w: the blob is missing, and the embedded data is not its content", ErrCorrupt)}
 	}
-	p.blobs = append(p.blobs, embedded{desc: plain(l.Descriptor), body: body, path: path})
+	p.blobs = append(p.blobs, embedded{desc: Plain(l.Descriptor), body: body, path: path})
 	c.note(ruleFields, path+"/data", "the blob was only embedded in its descriptor: it is written as a blob")
 	return nil
-}
-
-// plain returns what of a descriptor says which content it is.
-func plain(d ocispec.Descriptor) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }
 
 // buildManifest fills in what was waited for, and writes the document if it
@@ -334,11 +329,11 @@ func (c *conversion) buildManifest(ctx context.Context, d *document) (ocispec.De
 	if n := p.config; n != nil {
 		to := n.desc
 		to.MediaType = d.config.typ.String()
-		if err := writeBlob(ctx, c.store, plain(to), n.body); err != nil {
+		if err := writeBlob(ctx, c.store, Plain(to), n.body); err != nil {
 			return ocispec.Descriptor{}, at("convert", d.path+"/config", to, err)
 		}
 		setContent(d.config.node, to)
-		c.changes = append(c.changes, Change{Path: d.path + "/config", From: plain(d.config.Descriptor), To: plain(to), What: "annotations into labels"})
+		c.changes = append(c.changes, Change{Path: d.path + "/config", From: Plain(d.config.Descriptor), To: Plain(to), What: "annotations into labels"})
 	}
 	for _, l := range p.layers {
 		setContent(l.at.node, l.job.result)
@@ -360,7 +355,7 @@ func (c *conversion) writeBlobs(ctx context.Context, p *plan) error {
 // finish writes an edited document, and says what it is now.
 func (c *conversion) finish(ctx context.Context, p *plan) (ocispec.Descriptor, error) {
 	p.built = true
-	p.result = plain(p.doc.desc)
+	p.result = Plain(p.doc.desc)
 	p.result.MediaType = p.typ.String()
 	if !p.edited {
 		return p.result, nil
@@ -374,7 +369,7 @@ func (c *conversion) finish(ctx context.Context, p *plan) (ocispec.Descriptor, e
 		return ocispec.Descriptor{}, at("convert", p.doc.path, p.result, err)
 	}
 	if p.result.Digest != p.doc.desc.Digest {
-		c.changes = append(c.changes, Change{Path: p.doc.path, From: plain(p.doc.desc), To: p.result, What: strings.Join(p.what, ", ")})
+		c.changes = append(c.changes, Change{Path: p.doc.path, From: Plain(p.doc.desc), To: p.result, What: strings.Join(p.what, ", ")})
 	}
 	return p.result, nil
 }

@@ -60,7 +60,7 @@ func (s *Stage) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 	body, ok := s.docs[key]
 	s.mu.Unlock()
 	if ok {
-		return readerAt{bytes.NewReader(body)}, nil
+		return NewReaderAt(body), nil
 	}
 	if !small(desc) {
 		return s.src.ReaderAt(ctx, desc)
@@ -70,7 +70,7 @@ func (s *Stage) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 		return nil, err
 	}
 	s.keep(key, body)
-	return readerAt{bytes.NewReader(body)}, nil
+	return NewReaderAt(body), nil
 }
 
 // has reports whether the content was written here: then no place has it that
@@ -118,7 +118,9 @@ func (s *Stage) Abort(ctx context.Context, ref string) error {
 	return nil
 }
 
-// readerAt is a content.ReaderAt over bytes in memory.
+// NewReaderAt reads content that is at hand. It needs no closing.
+func NewReaderAt(body []byte) content.ReaderAt { return readerAt{bytes.NewReader(body)} }
+
 type readerAt struct{ *bytes.Reader }
 
 func (readerAt) Close() error { return nil }

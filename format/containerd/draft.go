@@ -3,12 +3,9 @@
 package containerd
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -190,16 +187,10 @@ func (d *Draft) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 	body, ok := d.documents[desc.Digest]
 	d.mu.Unlock()
 	if ok {
-		return inMemory{bytes.NewReader(body)}, nil
+		return format.NewReaderAt(body), nil
 	}
 	return d.store.ReaderAt(ctx, desc)
 }
-
-// inMemory is content that is at hand.
-type inMemory struct{ *bytes.Reader }
-
-// Close implements [content.ReaderAt].
-func (inMemory) Close() error { return nil }
 
 // wrote records a document that was written with its labels.
 func (d *Draft) wrote(dgst digest.Digest, body []byte) {
@@ -229,7 +220,7 @@ func (d *Draft) Put(ctx context.Context, name string, root ocispec.Descriptor, o
 	if err := d.keep(ctx, root); err != nil {
 		return err
 	}
-	image := images.Image{Name: name, Target: plain(root), Labels: o.Labels}
+	image := images.Image{Name: name, Target: format.Plain(root), Labels: o.Labels}
 	if o.Was == "" {
 		_, err := d.store.services.Images.Create(ctx, image)
 		if !errdefs.IsAlreadyExists(err) {
@@ -282,67 +273,46 @@ func (d *Draft) Close(ctx context.Context) error {
 	return nil
 }
 
-// keep labels every document of the image with what it names. There is a key
-// for each place in a document: the keys that a client wrote when it pulled
-// some of the platforms count only those.
+// keep labels every document of the image with what it names, but for those
+// that are known to be.
 func (d *Draft) keep(ctx context.Context, root ocispec.Descriptor) error {
-	wanted := map[digest.Digest]map[string]string{}
+	done := map[digest.Digest]bool{}
+	d.mu.Lock()
+	maps.Copy(done, d.labelled)
+	d.mu.Unlock()
 	for node, err := range format.Walk(ctx, d, root) {
 		if err != nil {
 			return err
 		}
-		if node.Body != nil && wanted[node.Desc.Digest] == nil {
-			wanted[node.Desc.Digest] = map[string]string{}
+		if node.Body == nil || done[node.Desc.Digest] {
+			continue
 		}
-		if node.Parent != "" {
-			wanted[node.Parent][labelFor(node.Path)] = node.Desc.Digest.String()
-		}
-	}
-	d.mu.Lock()
-	maps.DeleteFunc(wanted, func(dgst digest.Digest, _ map[string]string) bool { return d.labelled[dgst] })
-	d.mu.Unlock()
-	for _, dgst := range slices.Sorted(maps.Keys(wanted)) {
-		if err := d.label(ctx, dgst, wanted[dgst]); err != nil {
+		done[node.Desc.Digest] = true
+		if err := AddLabels(ctx, d.store.services.Content, node.Desc.Digest, labelsOf(node.Body)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// labelFor is the key of what stands at the end of a path.
-func labelFor(place string) string {
-	switch n := path.Base(place); path.Base(path.Dir(place)) {
-	case "manifests":
-		return labelManifests + n
-	case "layers":
-		return labelLayers + n
-	}
-	return labelConfig
-}
-
-// label adds labels that are not there.
-func (d *Draft) label(ctx context.Context, dgst digest.Digest, wanted map[string]string) error {
-	cs := d.store.services.Content
+// AddLabels gives content the labels that it does not have. It costs the store
+// a write only if there are any.
+func AddLabels(ctx context.Context, cs content.Manager, dgst digest.Digest, labels map[string]string) error {
 	info, err := cs.Info(ctx, dgst)
 	if err != nil {
 		return fmt.Errorf("label %s: %w", dgst, err)
 	}
-	maps.DeleteFunc(wanted, func(key, value string) bool { return info.Labels[key] == value })
-	if len(wanted) == 0 {
+	missing := maps.Clone(labels)
+	maps.DeleteFunc(missing, func(key, value string) bool { return info.Labels[key] == value })
+	if len(missing) == 0 {
 		return nil
 	}
 	var fields []string
-	for key := range wanted {
+	for key := range missing {
 		fields = append(fields, "labels."+key)
 	}
-	if _, err := cs.Update(ctx, content.Info{Digest: dgst, Labels: wanted}, fields...); err != nil {
+	if _, err := cs.Update(ctx, content.Info{Digest: dgst, Labels: missing}, fields...); err != nil {
 		return fmt.Errorf("label %s: %w", dgst, err)
 	}
 	return nil
-}
-
-// plain is a descriptor of content, without what somebody else's record or
-// index says of it.
-func plain(desc ocispec.Descriptor) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
 }

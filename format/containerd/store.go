@@ -54,22 +54,19 @@ func (s *Store) Image(ctx context.Context, name string) (images.Image, error) {
 
 // Names lists the names of images whose root is desc, sorted.
 func (s *Store) Names(ctx context.Context, desc ocispec.Descriptor) ([]string, error) {
-	all, err := s.services.Images.List(ctx, "target.digest=="+desc.Digest.String())
-	if err != nil {
-		return nil, err
-	}
+	all, err := s.withRoot(ctx, desc.Digest)
 	var names []string
 	for _, image := range all {
 		names = append(names, image.Name)
 	}
 	slices.Sort(names)
-	return names, nil
+	return names, err
 }
 
 // ByDigest returns an image whose root has that digest. The error is of class
 // ErrNotFound if there is none.
 func (s *Store) ByDigest(ctx context.Context, root digest.Digest) (images.Image, error) {
-	all, err := s.services.Images.List(ctx, "target.digest=="+root.String())
+	all, err := s.withRoot(ctx, root)
 	if err != nil {
 		return images.Image{}, err
 	}
@@ -77,6 +74,10 @@ func (s *Store) ByDigest(ctx context.Context, root digest.Digest) (images.Image,
 		return images.Image{}, fmt.Errorf("no image of that digest in containerd%.0w", errdefs.ErrNotFound)
 	}
 	return all[0], nil
+}
+
+func (s *Store) withRoot(ctx context.Context, root digest.Digest) ([]images.Image, error) {
+	return s.services.Images.List(ctx, "target.digest=="+root.String())
 }
 
 // Origins lists the repositories of a registry, without its host, that
@@ -87,34 +88,23 @@ func (s *Store) Origins(ctx context.Context, root ocispec.Descriptor, host strin
 	host, _, _ = strings.Cut(host, ":")
 	key := labels.LabelDistributionSource + "." + host
 	var origins []string
-	seen := map[digest.Digest]bool{}
-	holdings, err := format.Holdings(ctx, s, root)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range holdings {
-		if !h.Whole() || seen[h.Desc.Digest] {
+	for node, err := range format.WalkHeld(ctx, s, root) {
+		if err != nil {
+			return nil, err
+		}
+		if node.Type.Kind != format.KindLayer {
 			continue
 		}
-		seen[h.Desc.Digest] = true
-		for node, err := range format.Walk(ctx, s, h.Desc) {
-			if err != nil {
-				return nil, err
-			}
-			if node.Type.Kind != format.KindLayer {
-				continue
-			}
-			info, err := s.services.Content.Info(ctx, node.Desc.Digest)
-			if errdefs.IsNotFound(err) {
-				continue // a foreign layer
-			}
-			if err != nil {
-				return nil, err
-			}
-			for repository := range strings.SplitSeq(info.Labels[key], ",") {
-				if repository != "" && !slices.Contains(origins, repository) {
-					origins = append(origins, repository)
-				}
+		info, err := s.services.Content.Info(ctx, node.Desc.Digest)
+		if errdefs.IsNotFound(err) {
+			continue // a foreign layer, or one of a platform that was not pulled
+		}
+		if err != nil {
+			return nil, err
+		}
+		for repository := range strings.SplitSeq(info.Labels[key], ",") {
+			if repository != "" && !slices.Contains(origins, repository) {
+				origins = append(origins, repository)
 			}
 		}
 	}

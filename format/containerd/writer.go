@@ -91,7 +91,9 @@ func (w *documentWriter) Commit(ctx context.Context, size int64, expected digest
 	return err
 }
 
-// labelsOf are a document's labels: see [labelFor].
+// labelsOf are the labels by which a document keeps what it names. There is a
+// key for each place in it: the keys that a client writes when it pulls some of
+// the platforms count only those.
 func labelsOf(body []byte) map[string]string {
 	var doc struct {
 		Config    *ocispec.Descriptor  `json:"config"`

@@ -9,8 +9,7 @@ import (
 	"os"
 	"strings"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
+	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/emission"
 )
 
@@ -84,7 +83,7 @@ func (x *run) describe(all []Emitted) ([]byte, error) {
 	if err := set(keyDigest, first.Root.Digest); err != nil {
 		return nil, err
 	}
-	if err := set(keyDescriptor, plain(first.Root)); err != nil {
+	if err := set(keyDescriptor, format.Plain(first.Root)); err != nil {
 		return nil, err
 	}
 	ours := strings.TrimSuffix(emission.ResponseKey(0, 0), "0.0")
@@ -115,9 +114,4 @@ func distinctEmissions(all []Emitted) []emission.Emission {
 		}
 	}
 	return distinct
-}
-
-// plain is a descriptor without what is said of it from outside.
-func plain(desc ocispec.Descriptor) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
 }

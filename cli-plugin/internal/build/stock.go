@@ -236,7 +236,7 @@ func (d *delivery) openers(ctx context.Context, x *run) []func() (location.Desti
 func (d *delivery) entries(result *format.Result) []Emitted {
 	t, _ := format.ParseMediaType(result.Root.MediaType)
 	e := Emitted{config: d.config, Emission: emission.Emission{
-		Profile: d.Profile.Name, Format: t.Format, Root: plain(result.Root), Size: d.size, Pushed: d.kind == toRegistry,
+		Profile: d.Profile.Name, Format: t.Format, Root: format.Plain(result.Root), Size: d.size, Pushed: d.kind == toRegistry,
 		Referrers: result.Referrers, Losses: result.Losses, Notes: result.Notes,
 	}}
 	switch {

@@ -3,13 +3,14 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/manifest-format/manifest-format/format"
 )
 
 // The most that is kept of one blob, and of all: documents and configs are
@@ -38,7 +39,7 @@ func (c *cache) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 	body, known := c.bodies[desc.Digest]
 	c.mu.Unlock()
 	if known {
-		return reader{bytes.NewReader(body)}, nil
+		return format.NewReaderAt(body), nil
 	}
 	ra, err := c.src.ReaderAt(ctx, desc)
 	if err != nil || ra.Size() > maxCached {
@@ -55,11 +56,5 @@ func (c *cache) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 		c.bodies[desc.Digest] = body
 		c.total += int64(len(body))
 	}
-	return reader{bytes.NewReader(body)}, nil
+	return format.NewReaderAt(body), nil
 }
-
-// reader is a [content.ReaderAt] over bytes in memory.
-type reader struct{ *bytes.Reader }
-
-// Close implements [content.ReaderAt].
-func (reader) Close() error { return nil }

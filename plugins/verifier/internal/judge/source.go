@@ -3,7 +3,6 @@
 package judge
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/manifest-format/manifest-format/format"
 	"github.com/manifest-format/manifest-format/format/registry"
 	"github.com/manifest-format/manifest-format/plugins/verifier/internal/policy"
 )
@@ -149,11 +149,5 @@ func (p provider) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (conten
 	if err != nil {
 		return nil, err
 	}
-	return inMemory{bytes.NewReader(body)}, nil
+	return format.NewReaderAt(body), nil
 }
-
-// inMemory is content that was read.
-type inMemory struct{ *bytes.Reader }
-
-// Close implements [io.Closer].
-func (inMemory) Close() error { return nil }
